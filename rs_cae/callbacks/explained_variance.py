@@ -1,0 +1,88 @@
+"""How much of the states' variance does the reducer keep, sublayer by sublayer? (Figure 3D)"""
+
+from collections.abc import Mapping
+from typing import Any
+
+import xarray as xr
+from lightning import Callback, LightningModule, Trainer
+from torch import Tensor
+
+from rs_cae.callbacks.run_record import RunRecord
+from rs_cae.dynamics import variance
+from rs_cae.dynamics.moments import Moments
+from rs_cae.dynamics.resampling import jackknife_interval
+from rs_cae.figures.reduced_space import draw_explained_variance
+from rs_cae.metrics.reconstruction import ReconstructionMoments
+from rs_cae.results import Headline, depth_coordinates
+from rs_cae.stream.live import TrajectoryBatch
+
+
+class ExplainedVariance(Callback):
+    """Explained variance and r2 per sublayer and pooled, with jackknife intervals over groups of texts.
+
+    Args:
+        groups: Groups into which the test texts are dealt; an interval's standard error comes from leaving out one
+            group at a time.
+    """
+
+    def __init__(self, groups: int = 20) -> None:
+        self.groups = groups
+
+    def on_test_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Begin anew."""
+        reducer = pl_module.reducer
+        self.moments = ReconstructionMoments(reducer.sublayers, reducer.width, self.groups).to(pl_module.device)
+
+    def on_test_batch_end(
+        self,
+        trainer: Trainer,
+        pl_module: LightningModule,
+        outputs: Mapping[str, Tensor],
+        batch: TrajectoryBatch,
+        batch_idx: int,
+        dataloader_idx: int = 0,
+    ) -> None:
+        """Take in a batch."""
+        self.moments.update(batch.states, outputs["reconstructions"], batch.index)
+
+    def on_test_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Compute, and hand the record variables, headlines and the figure."""
+        targets, residuals = self.moments.compute()
+        scale = pl_module.reducer.standardizer.scale
+        layout = trainer.datamodule.layout  # type: ignore[attr-defined]
+        record = RunRecord.of(trainer)
+        values = _with_intervals(targets, residuals, scale)
+        variables: dict[str, Any] = {}
+        for name, parts in values.items():
+            dimensions = ("sublayer",) if parts["value"].ndim else ()
+            for end, value in parts.items():
+                variables[name if end == "value" else f"{name}_{end}"] = (dimensions, value.cpu().numpy())
+        dataset = xr.Dataset(variables, coords=depth_coordinates(layout))
+        record.add_variables("latent", dataset)
+        record.add_figure("explained_variance", draw_explained_variance(dataset))
+        nulls = {"explained_variance_pooled": 0.0, "explained_variance_pooled_standardized": 0.0}
+        nulls["r2_pooled"] = float(variance.r2_of_sublayer_means(targets.pooled()))
+        for name, null in nulls.items():
+            value, low, high = (float(values[name][end]) for end in ("value", "low", "high"))
+            record.add_headline(name, Headline(value, "1", low, high, null))
+
+
+def _with_intervals(targets: Moments, residuals: Moments, scale: Tensor) -> dict[str, dict[str, Tensor]]:
+    """Each statistic of the whole test set, with the ends of its interval."""
+    whole = targets.pooled(), residuals.pooled()
+    without = targets.leave_one_out(), residuals.leave_one_out()
+    # One scalar divides a sublayer, so it leaves the ratio of that sublayer's variances as it is.
+    statistics = {
+        "explained_variance": variance.explained_variance,
+        "explained_variance_standardized": variance.explained_variance,
+        "r2": variance.r2,
+        "explained_variance_pooled": variance.explained_variance_pooled,
+        "explained_variance_pooled_standardized": lambda h, e: variance.explained_variance_pooled(h, e, scale),
+        "r2_pooled": variance.r2_pooled,
+    }
+    values = {}
+    for name, statistic in statistics.items():
+        value = statistic(*whole).squeeze(0)
+        low, high = jackknife_interval(value, statistic(*without))
+        values[name] = {"value": value, "low": low, "high": high}
+    return values

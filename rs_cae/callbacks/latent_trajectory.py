@@ -1,0 +1,73 @@
+"""Where does the stream go in the reduced space, and how far at each step? (Figures 3B and 3C)"""
+
+from collections.abc import Mapping
+
+import xarray as xr
+from lightning import Callback, LightningModule, Trainer
+from torch import Tensor
+
+from rs_cae.callbacks.run_record import RunRecord
+from rs_cae.dynamics.kinematics import layer_distance, velocity
+from rs_cae.dynamics.resampling import bootstrap_mean_interval
+from rs_cae.figures.reduced_space import draw_layer_distance, draw_mean_trajectory
+from rs_cae.metrics.samples import PerSample
+from rs_cae.results import Headline, depth_coordinates
+from rs_cae.stream.live import TrajectoryBatch
+
+
+class LatentTrajectory(Callback):
+    """Latents of every test text, their mean trajectory, and the distance between successive sublayers.
+
+    Args:
+        bootstrap: Resamples of the texts behind each interval.
+        seed: Seed of the resamples.
+    """
+
+    def __init__(self, bootstrap: int = 1000, seed: int = 0) -> None:
+        self.bootstrap = bootstrap
+        self.seed = seed
+
+    def on_test_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Begin anew."""
+        self.latents = PerSample().to(pl_module.device)
+        self.read_tokens = PerSample().to(pl_module.device)
+
+    def on_test_batch_end(
+        self,
+        trainer: Trainer,
+        pl_module: LightningModule,
+        outputs: Mapping[str, Tensor],
+        batch: TrajectoryBatch,
+        batch_idx: int,
+        dataloader_idx: int = 0,
+    ) -> None:
+        """Take in a batch."""
+        self.latents.update(outputs["latents"], batch.index)
+        self.read_tokens.update(batch.read_tokens, batch.index)
+
+    def on_test_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Compute, and hand the record variables, headlines and figures."""
+        latents = self.latents.compute().double().cpu()
+        steps = velocity(latents)
+        along = ("sublayer", "latent")
+        mean_low, mean_high = bootstrap_mean_interval(latents, self.bootstrap, seed=self.seed)
+        step_low, step_high = bootstrap_mean_interval(steps, self.bootstrap, seed=self.seed)
+        variables = {
+            "latents": (("sample", *along), latents.float().numpy()),
+            "last_token": ("sample", self.read_tokens.compute().cpu().numpy()),
+            "mean_trajectory": (along, latents.mean(dim=0).numpy()),
+            "mean_trajectory_low": (along, mean_low.numpy()),
+            "mean_trajectory_high": (along, mean_high.numpy()),
+            "layer_distance": ("transition", layer_distance(latents).numpy()),
+            "layer_distance_low": ("transition", step_low.numpy()),
+            "layer_distance_high": ("transition", step_high.numpy()),
+        }
+        layout = trainer.datamodule.layout  # type: ignore[attr-defined]
+        dataset = xr.Dataset(variables, coords=depth_coordinates(layout))
+        record = RunRecord.of(trainer)
+        record.add_variables("latent", dataset)
+        record.add_figure("mean_trajectory", draw_mean_trajectory(dataset))
+        record.add_figure("layer_distance", draw_layer_distance(dataset))
+        length = steps.sum(dim=1)
+        low, high = bootstrap_mean_interval(length, self.bootstrap, seed=self.seed)
+        record.add_headline("path_length", Headline(float(length.mean()), "latent units", float(low), float(high)))

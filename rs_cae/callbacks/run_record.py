@@ -1,0 +1,121 @@
+"""Keeps what a test finds: datasets, headline numbers and figures, written together when the test has ended."""
+
+import os
+import shutil
+from pathlib import Path
+
+import xarray as xr
+from lightning import Callback, LightningModule, Trainer
+from lightning.pytorch.loggers import WandbLogger
+from matplotlib.figure import Figure
+from rich.console import Console
+from rich.table import Table
+
+from rs_cae.errors import InputError
+from rs_cae.results import Headline, headlines_as_json, write_dataset, write_json
+from rs_cae.run_folder import RunFolder
+
+
+class RunRecord(Callback):
+    """Collects from the other callbacks of a test and writes all of it at its end, in place of an earlier test's.
+
+    Args:
+        folder: The run's folder.
+        attributes: Strings and numbers that every dataset carries: model, corpora, versions, seed, settings.
+    """
+
+    def __init__(self, folder: RunFolder, attributes: dict[str, str | int | float]) -> None:
+        self.folder = folder
+        self.attributes = attributes
+        self._clear()
+
+    @staticmethod
+    def of(trainer: Trainer) -> "RunRecord":
+        """The trainer's record.
+
+        Raises:
+            RuntimeError: If it has none.
+        """
+        record = next((callback for callback in trainer.callbacks if isinstance(callback, RunRecord)), None)  # type: ignore[attr-defined]
+        if record is None:
+            raise RuntimeError("add a RunRecord to the trainer's callbacks: it keeps what the others find")
+        return record
+
+    def add_variables(self, name: str, dataset: xr.Dataset) -> None:
+        """Add variables to the dataset that becomes ``results/NAME.nc``."""
+        self.datasets[name] = self.datasets.get(name, xr.Dataset()).merge(dataset, combine_attrs="drop_conflicts")
+
+    def add_headline(self, name: str, headline: Headline) -> None:
+        """Add a headline number; it is logged as ``test/NAME``."""
+        self.headlines[name] = headline
+
+    def add_figure(self, name: str, figure: Figure) -> None:
+        """Add a figure, which becomes ``figures/NAME.png``."""
+        self.figures[name] = figure
+
+    def on_test_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Begin anew."""
+        self._clear()
+
+    def on_test_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Log the headline numbers."""
+        for name, line in self.headlines.items():
+            pl_module.log(f"test/{name}", line.value, rank_zero_only=True)
+
+    def on_test_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Write everything, log the figures, print the table."""
+        if not trainer.is_global_zero or trainer.sanity_checking:
+            return
+        try:
+            self._write()
+        except OSError as error:
+            raise InputError("--run_dir", self.folder.path, f"results cannot be written: {error}") from error
+        for logger in trainer.loggers:
+            if isinstance(logger, WandbLogger):
+                for name in self.figures:
+                    logger.log_image(f"test/{name}", [str(self.folder.figures / f"{name}.png")])
+        self._print()
+
+    def _clear(self) -> None:
+        self.datasets: dict[str, xr.Dataset] = {}
+        self.headlines: dict[str, Headline] = {}
+        self.figures: dict[str, Figure] = {}
+
+    def _write(self) -> None:
+        results, figures = _fresh(self.folder.results), _fresh(self.folder.figures)
+        for name, dataset in self.datasets.items():
+            write_dataset(results / f"{name}.nc", dataset, self.attributes)
+        for name, figure in self.figures.items():
+            figure.savefig(figures / f"{name}.png")
+        _exchange(results, self.folder.results)
+        _exchange(figures, self.folder.figures)
+        write_json(self.folder.metrics, headlines_as_json(self.headlines))
+
+    def _print(self) -> None:
+        table = Table("", "value", "95 % interval", "null", title="Test", title_justify="left")
+        for name, line in self.headlines.items():
+            interval = "" if line.low is None or line.high is None else f"{line.low:.4g} to {line.high:.4g}"
+            null = "" if line.null is None else f"{line.null:.4g}"
+            unit = "" if line.unit == "1" else f" {line.unit}"
+            table.add_row(name.replace("_", " "), f"{line.value:.4g}{unit}", interval, null)
+        console = Console()
+        console.print(table)
+        console.print(f"results: {self.folder.results}\nfigures: {self.folder.figures}", soft_wrap=True)
+
+
+def _fresh(folder: Path) -> Path:
+    """An empty folder beside the one that it will replace."""
+    temporary = folder.with_name(f".{folder.name}.partial")
+    shutil.rmtree(temporary, ignore_errors=True)
+    temporary.mkdir(parents=True)
+    return temporary
+
+
+def _exchange(new: Path, folder: Path) -> None:
+    """Put the new folder in the other's place; should the process die between the two renames, the old one is beside it."""
+    old = folder.with_name(f".{folder.name}.old")
+    shutil.rmtree(old, ignore_errors=True)
+    if folder.exists():
+        os.replace(folder, old)
+    os.replace(new, folder)
+    shutil.rmtree(old, ignore_errors=True)

@@ -1,0 +1,23 @@
+"""Weights & Biases, online where there is a key and offline where there is none."""
+
+import netrc
+import os
+from pathlib import Path
+
+from lightning.pytorch.loggers import WandbLogger
+
+
+def has_key() -> bool:
+    """Whether a Weights & Biases key is set in the environment or in the netrc file."""
+    if os.environ.get("WANDB_API_KEY"):
+        return True
+    try:
+        return netrc.netrc(os.environ.get("NETRC")).authenticators("api.wandb.ai") is not None
+    except (OSError, netrc.NetrcParseError):
+        return False
+
+
+def wandb_logger(run_dir: Path) -> WandbLogger:
+    """A logger that writes into the run's folder; ``WANDB_MODE`` overrides whether it is online."""
+    offline = os.environ.get("WANDB_MODE", "online" if has_key() else "offline") != "online"
+    return WandbLogger(project="rs_cae", save_dir=str(run_dir), offline=offline, log_model=False)

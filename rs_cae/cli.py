@@ -1,0 +1,213 @@
+"""The command line: Lightning's, with runs that live in one folder and one clear line for bad input."""
+
+import json
+import logging
+import sys
+import warnings
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import torch
+import yaml
+from jsonargparse import set_parsing_settings
+from lightning import Trainer
+from lightning.pytorch.callbacks import ModelCheckpoint
+from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
+from lightning.pytorch.loggers import CSVLogger, Logger
+
+from rs_cae.callbacks import ExplainedVariance, LatentTrajectory, RunRecord
+from rs_cae.callbacks.wandb_logger import wandb_logger
+from rs_cae.commands.joining import Joined, join_run
+from rs_cae.commands.messages import one_line
+from rs_cae.commands.provenance import attributes_of, identity_of
+from rs_cae.data import TrajectoryDataModule
+from rs_cae.errors import InputError
+from rs_cae.modules import ReducerModule
+from rs_cae.run_folder import RunFolder
+
+DEFAULT_MODEL = "rs_cae.modules.AutoencoderModule"
+TRAINER_DEFAULTS = {"max_epochs": 40, "num_sanity_val_steps": 0, "enable_model_summary": False, "log_every_n_steps": 10}
+NOT_PART_OF_A_RUN = ("config", "run_dir", "test_after", "ckpt_path", "weights_only", "verbose")
+
+
+class OneLineParser(LightningArgumentParser):
+    """Reports what is wrong with the command line in one line instead of a page of usage."""
+
+    def error(self, message: str, ex: Exception | None = None) -> Any:
+        """Raise an InputError that names the option and the value."""
+        raise InputError(*one_line(message, sys.argv[1:])) from ex
+
+
+class RunCLI(LightningCLI):
+    """``fit`` starts a run in a folder of its own; ``validate`` and ``test`` join it.
+
+    Args:
+        joined: The run and the checkpoint that the command line refers to.
+        arguments: The command line, completed by the joined run's configuration.
+    """
+
+    def __init__(self, joined: Joined, arguments: list[str]) -> None:
+        self.joined = joined
+        self.folder: RunFolder
+        super().__init__(
+            ReducerModule,
+            TrajectoryDataModule,
+            save_config_callback=None,
+            trainer_defaults=dict(TRAINER_DEFAULTS),
+            seed_everything_default=0,
+            parser_class=OneLineParser,
+            parser_kwargs={name: {"parser_mode": "omegaconf+"} for name in self.subcommands()},
+            subclass_mode_model=True,
+            auto_configure_optimizers=False,
+            args=arguments,
+        )
+
+    @staticmethod
+    def subcommands() -> dict[str, set[str]]:
+        """The trainer's methods that are commands, with the arguments that are no options."""
+        every = LightningCLI.subcommands()
+        return {name: every[name] for name in ("fit", "validate", "test")}
+
+    def setup_parser(self, *arguments: Any, **keywords: Any) -> None:
+        """Add what only single commands have."""
+        super().setup_parser(*arguments, **keywords)
+        for name, parser in self._subcommand_parsers.items():
+            parser.set_defaults(weights_only=True, **({} if name == "fit" else {"verbose": name != "test"}))
+        self._subcommand_parsers["fit"].add_argument(
+            "--test_after", type=bool, default=False, help="Run test on the best checkpoint when the fit has ended."
+        )
+
+    def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
+        """Add what all commands share."""
+        parser.add_argument("--run_dir", type=str | None, default=None, help="Holds everything that the run writes.")
+        parser.add_argument("--wandb", type=bool, default=False, help="Log to Weights & Biases; offline without a key.")
+        parser.add_lightning_class_args(ExplainedVariance, "explained_variance")
+        parser.add_lightning_class_args(LatentTrajectory, "latent_trajectory")
+        parser.set_defaults({"model": {"class_path": DEFAULT_MODEL}})
+        for name in ("width", "sublayers"):
+            parser.link_arguments(f"data.{name}", f"model.init_args.{name}", apply_on="instantiate")
+
+    def _parse_ckpt_path(self) -> None:
+        """Instead of letting the checkpoint overrule the options silently, refuse options that it contradicts."""
+        self.joined.refuse_conflict(self.config[self.config.subcommand].model)
+
+    def before_instantiate_classes(self) -> None:
+        """Find the run's folder and make sure that this run may write there."""
+        options = self.config[self.subcommand]
+        self.identity = identity_of(options)
+        given = Path(options.run_dir) if options.run_dir else None
+        self.folder = RunFolder(given or self.joined.folder or _new_run_path(options.model.class_path))
+        self.folder.check(self.identity)
+
+    def instantiate_classes(self) -> None:
+        """Instantiate, and turn what the constructors find wrong into input errors."""
+        try:
+            super().instantiate_classes()
+        except ValueError as error:
+            if isinstance(error, InputError):
+                raise
+            name, _, problem = str(error).partition(" ")
+            value, _, problem = problem.partition(" ")
+            raise InputError(f"--model.{name}", value, problem) from error
+        self.joined.refuse_other_shape(self.datamodule)
+
+    def instantiate_trainer(self, **keywords: Any) -> Trainer:
+        """Add the loggers, the checkpoints and the record of the run."""
+        settings = self._get(self.config_init, "trainer")
+        options = self.config[self.subcommand]
+        loggers = [logger for logger in _as_list(settings.get("logger")) if isinstance(logger, Logger)]
+        loggers.append(CSVLogger(self.folder.path / "logs", name=self.subcommand))
+        if options.wandb:
+            loggers.append(wandb_logger(self.folder.path))
+        attributes = attributes_of(yaml.safe_load(self._run_config()), self.identity)
+        callbacks: list[Any] = [RunRecord(self.folder, attributes)]
+        if self.subcommand == "fit":
+            checkpoints = self.folder.checkpoints
+            callbacks.append(
+                ModelCheckpoint(checkpoints, "best", monitor="val/loss", save_last=True, enable_version_counter=False)
+            )
+        self.trainer_defaults["callbacks"] = callbacks
+        accelerator = settings.get("accelerator")
+        if accelerator == "auto" and not torch.cuda.is_available():
+            keywords["accelerator"] = "cpu"  # Apple's GPUs have no float64, in which the statistics are kept
+        return super().instantiate_trainer(logger=loggers, default_root_dir=str(self.folder.path), **keywords)
+
+    def before_fit(self) -> None:
+        """Read the corpora, so that whatever is wrong with them is said before anything is written."""
+        stages = ["fit", "test"] if self.config.fit.test_after else ["fit"]
+        self._begin(stages)
+
+    def before_validate(self) -> None:
+        """Read the corpora."""
+        self._begin(["validate"])
+
+    def before_test(self) -> None:
+        """Read the corpora."""
+        self._begin(["test"])
+
+    def after_fit(self) -> None:
+        """Say where the run lies, and test it if asked to."""
+        best = self.folder.checkpoints / "best.ckpt"
+        if self.config.fit.test_after:
+            self.trainer.test(self.model, datamodule=self.datamodule, ckpt_path=best, weights_only=True, verbose=False)
+        elif self.trainer.is_global_zero:
+            print(f"best checkpoint: {best}\ntest it: python -m rs_cae test --run_dir {self.folder.path}")
+
+    def _begin(self, stages: list[str]) -> None:
+        for stage in stages:
+            self.datamodule.setup(stage)
+        if self.trainer.is_global_zero:
+            print(self.datamodule.describe())
+            if self.subcommand == "fit" or not self.folder.identity_file.is_file():
+                self.folder.create(self.identity, self._run_config())
+
+    def _run_config(self) -> str:
+        """The options by which any command can join this run, as YAML."""
+        parser = self._parser(self.subcommand)
+        content = yaml.safe_load(parser.dump(self.config[self.subcommand], skip_none=False))
+        return yaml.safe_dump({k: v for k, v in content.items() if k not in NOT_PART_OF_A_RUN}, sort_keys=False)
+
+
+def _new_run_path(class_path: str) -> Path:
+    name = class_path.rpartition(".")[2].removesuffix("Module").lower()
+    path = base = Path("runs") / f"{datetime.now():%Y%m%d-%H%M%S}-{name}"
+    attempt = 1
+    while path.exists():
+        attempt += 1
+        path = base.with_name(f"{base.name}-{attempt}")
+    return path
+
+
+def _as_list(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else [value]
+
+
+def _quiet() -> None:
+    """Silence notices that a user can do nothing about."""
+    for module in ("lightning", "jsonargparse", "torch", "multiprocess"):
+        warnings.filterwarnings("ignore", category=DeprecationWarning, module=module)
+        warnings.filterwarnings("ignore", category=FutureWarning, module=module)
+    for text in (".*does not have many workers.*", ".*LightningCLI's args parameter.*", ".*isinstance.treespec.*"):
+        warnings.filterwarnings("ignore", message=text)
+    for name in ("lightning.pytorch.utilities.rank_zero", "lightning.fabric.utilities.seed"):
+        logging.getLogger(name).setLevel(logging.WARNING)
+
+
+def main(arguments: list[str]) -> int:
+    """Run a command line.
+
+    Returns:
+        0; 2 after bad input, which is told in one line; 1 where the model's states are not finite.
+    """
+    _quiet()
+    set_parsing_settings(omegaconf_absolute_to_relative_paths=True)
+    try:
+        RunCLI(*join_run(arguments))
+    except InputError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    except FloatingPointError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    return 0

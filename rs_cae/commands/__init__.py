@@ -1,0 +1,1 @@
+"""What stands between the command line's words and a run."""

@@ -1,0 +1,116 @@
+"""Which run and which checkpoint a command line refers to."""
+
+import argparse
+import json
+import pickle
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from jsonargparse import Namespace
+from lightning import LightningDataModule
+
+from rs_cae.errors import InputError
+from rs_cae.run_folder import RunFolder
+
+LATEST = Path("runs/latest")
+
+
+@dataclass(frozen=True)
+class Joined:
+    """A run that a command goes on with; empty for a fit from scratch.
+
+    Attributes:
+        folder: The run's folder, if the checkpoint lies in one or one was named.
+        checkpoint: The checkpoint that is loaded.
+        class_path: The LightningModule that wrote it.
+        hyperparameters: The arguments of that module.
+    """
+
+    folder: Path | None = None
+    checkpoint: Path | None = None
+    class_path: str = ""
+    hyperparameters: dict[str, Any] = field(default_factory=dict)
+
+    def refuse_conflict(self, model: Namespace) -> None:
+        """Raise an InputError if the options ask for another reducer than the checkpoint holds."""
+        if self.checkpoint is None:
+            return
+        if model.class_path.rpartition(".")[2] != self.class_path.rpartition(".")[2]:
+            raise InputError("--model", model.class_path, f"{self.checkpoint} holds a {self.class_path}")
+        for name, asked in model.init_args.items():
+            held = self.hyperparameters.get(name, asked)
+            if asked != held:
+                raise InputError(f"--model.{name}", asked, f"the checkpoint {self.checkpoint} was made with {held}")
+
+    def refuse_other_shape(self, data: LightningDataModule) -> None:
+        """Raise an InputError if the language model's states do not fit the checkpoint."""
+        for name in ("width", "sublayers"):
+            held = self.hyperparameters.get(name)
+            if self.checkpoint is not None and held != getattr(data, name):
+                model = data.language_model_spec.name
+                problem = f"made for {name} {held}, but --data.model {model} has {getattr(data, name)}"
+                raise InputError("--ckpt_path", self.checkpoint, problem)
+
+
+def join_run(arguments: list[str]) -> tuple[Joined, list[str]]:
+    """Find the run that ``validate``, ``test``, or a ``fit`` with a checkpoint joins, and complete the command line.
+
+    The run is that of ``--run_dir``, else that of ``--ckpt_path``, else ``runs/latest``; the checkpoint its
+    ``best.ckpt`` unless one is given; the configuration its ``config.yaml`` unless one is given.
+
+    Returns:
+        What is joined, and the arguments with its configuration and checkpoint put in front.
+
+    Raises:
+        InputError: If there is no such run or checkpoint.
+    """
+    command = arguments[0] if arguments else ""
+    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False, exit_on_error=False)
+    parser.add_argument("--run_dir", type=Path)
+    parser.add_argument("--ckpt_path", type=Path)
+    parser.add_argument("--config", "-c", action="append", default=[])
+    parser.add_argument("--help", "-h", "--print_config", action="store_true", dest="informs")
+    try:
+        given, _ = parser.parse_known_args(arguments[1:])
+    except argparse.ArgumentError:
+        return Joined(), arguments  # the real parser says what is wrong
+    if given.informs or command not in ("fit", "validate", "test") or (command == "fit" and given.ckpt_path is None):
+        return Joined(), arguments
+    folder = _run_folder(given.run_dir, given.ckpt_path)
+    checkpoint = given.ckpt_path or folder.checkpoints / "best.ckpt"
+    joined = _read_checkpoint(checkpoint, given.run_dir or (folder.path if folder else None))
+    inserted = [] if given.config or folder is None else ["--config", str(folder.config)]
+    arguments_held = {k: v for k, v in joined.hyperparameters.items() if k not in ("width", "sublayers")}
+    held = {"model": {"class_path": joined.class_path, "init_args": arguments_held}}
+    inserted += ["--config", json.dumps(held)]
+    if given.ckpt_path is None:
+        inserted += ["--ckpt_path", str(checkpoint)]
+    return joined, [command, *inserted, *arguments[1:]]
+
+
+def _run_folder(run_dir: Path | None, checkpoint: Path | None) -> Any:
+    """The run that is joined; None for a checkpoint that lies in no run."""
+    if run_dir is not None and RunFolder(run_dir).config.is_file():
+        return RunFolder(run_dir)
+    if checkpoint is not None:
+        return RunFolder.of_checkpoint(checkpoint)
+    if run_dir is not None:
+        raise InputError("--run_dir", run_dir, "holds no run; give the run's folder, or --ckpt_path")
+    if not (LATEST / "config.yaml").is_file():
+        raise InputError("--run_dir", LATEST, "no run there yet; fit one, or give --run_dir or --ckpt_path")
+    return RunFolder(LATEST.resolve())
+
+
+def _read_checkpoint(path: Path, folder: Path | None) -> Joined:
+    if not path.is_file():
+        raise InputError("--ckpt_path", path, "no such checkpoint")
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+        held = dict(content["hyper_parameters"])
+        class_path = held.pop("_class_path")
+    except (RuntimeError, KeyError, TypeError, pickle.UnpicklingError, EOFError) as error:
+        raise InputError("--ckpt_path", path, "is not a checkpoint of rs_cae, or is damaged") from error
+    held.pop("_instantiator", None)
+    return Joined(folder, path, class_path, held)

@@ -1,0 +1,45 @@
+"""The argument parser's messages, which can fill a page, as one line."""
+
+import re
+
+
+def one_line(message: str, arguments: list[str]) -> tuple[str, str, str]:
+    """Option, value and problem of a parser's message.
+
+    Args:
+        message: What jsonargparse says.
+        arguments: The command line, in which the option is looked up as it was typed.
+
+    Example:
+        >>> one_line('Parser key "data.n_train":\\n  Expected a <class \\'int\\'>. Got value: x', [])
+        ('--data.n_train', 'x', 'expected int')
+    """
+    key = re.search(r'Parser key "([^"]+)"', message)
+    value = re.search(r"(?:Got|Given) value: (.*)", message)
+    if key is None:
+        return "rs_cae", " ".join(arguments[:1]), _plain(message)
+    option = f"--{key[1]}"
+    typed = [word.partition("=")[0] for word in arguments if word.startswith("--")]
+    option = next((word for word in typed if word.endswith(f".{key[1]}")), option)
+    expected = list(dict.fromkeys(re.findall(r"Expected an? (.*?)(?:\. Got value.*)?$", message, re.MULTILINE)))
+    if value is None or not expected:
+        return option, _typed_value(option, arguments), _plain(message[key.end() :].lstrip(":"))
+    return option, value[1].strip(), "expected " + " or ".join(_type_name(name) for name in expected)
+
+
+def _typed_value(option: str, arguments: list[str]) -> str:
+    pairs = zip(arguments, [*arguments[1:], ""], strict=True)
+    return next((value for word, value in pairs if word == option), "")
+
+
+def _type_name(text: str) -> str:
+    """Such as ``<class 'int'>`` to ``int`` and ``typing.Literal['a', 'b']`` to ``one of a, b``."""
+    if "Literal[" in text:
+        return "one of " + ", ".join(re.findall(r"'([^']*)'", text))
+    name = re.sub(r"<class '([^']*)'>", r"\1", text)
+    return "null" if name == "NoneType" else name.split(": ")[0]
+
+
+def _plain(text: str, longest: int = 300) -> str:
+    line = " ".join(text.split())
+    return line if len(line) <= longest else f"{line[:longest]} ..."

@@ -1,0 +1,1 @@
+"""A trained language model and real text that every install carries, so that nothing need be downloaded."""

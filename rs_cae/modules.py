@@ -1,0 +1,125 @@
+"""LightningModules that fit reducers: loss, optimizer, logging."""
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from lightning import LightningModule
+from torch import Tensor
+from torch.nn.functional import mse_loss
+from torch.optim.lr_scheduler import LambdaLR
+
+from rs_cae.dynamics.variance import explained_variance_pooled
+from rs_cae.metrics.reconstruction import ReconstructionMoments
+from rs_cae.reducers.autoencoder import CompressingAutoencoder
+from rs_cae.reducers.base import Reducer
+from rs_cae.reducers.standardizer import Standardization
+from rs_cae.stream.live import TrajectoryBatch
+
+
+class ReducerModule(LightningModule):
+    """What all reducers share: the standardization, the reconstruction loss, and what is logged.
+
+    Logs ``train/loss`` and ``val/loss``, the mean squared error in standardized units, and ``train/`` and
+    ``val/explained_variance``, pooled over sublayers in raw units and streamed over the epoch.
+
+    Args:
+        reducer: What is fitted.
+    """
+
+    def __init__(self, reducer: Reducer) -> None:
+        super().__init__()
+        self.reducer = reducer
+        self.train_moments = ReconstructionMoments(reducer.sublayers, reducer.width)
+        self.val_moments = ReconstructionMoments(reducer.sublayers, reducer.width)
+
+    def forward(self, trajectories: Tensor) -> Tensor:
+        """Reconstructions of trajectories [batch, sublayers, width], in the units of the activations."""
+        return self.reducer.decode(self.reducer.encode(trajectories))
+
+    def on_fit_start(self) -> None:
+        """Fit the standardization to the train set, unless a checkpoint brought it along."""
+        if not self.reducer.standardizer.fitted:
+            self.reducer.standardizer.fit(self.trainer.datamodule.train_moments(self.device))  # type: ignore[attr-defined]
+
+    def validation_step(self, batch: TrajectoryBatch, batch_index: int) -> None:
+        """Log the loss of a validation batch."""
+        self._loss(batch, "val", self.val_moments)
+
+    def test_step(self, batch: TrajectoryBatch, batch_index: int) -> Mapping[str, Tensor]:
+        """Latents and reconstructions of a test batch, for the callbacks."""
+        latents = self.reducer.encode(batch.states)
+        return {"latents": latents, "reconstructions": self.reducer.decode(latents)}
+
+    def on_train_epoch_end(self) -> None:
+        """Log the epoch's explained variance."""
+        self._log_explained_variance("train", self.train_moments)
+
+    def on_validation_epoch_end(self) -> None:
+        """Log the epoch's explained variance."""
+        self._log_explained_variance("val", self.val_moments)
+
+    def _loss(self, batch: TrajectoryBatch, split: str, moments: ReconstructionMoments) -> Tensor:
+        standardized = self.reducer.standardizer(batch.states)
+        reconstructed = self.reducer.expand(self.reducer.compress(standardized))
+        loss = mse_loss(reconstructed, standardized)
+        in_raw_units = self.reducer.standardizer.inverse(reconstructed.detach())
+        moments.update(batch.states, in_raw_units, batch.index)
+        self.log(f"{split}/loss", loss, on_step=False, on_epoch=True, batch_size=len(batch.index), prog_bar=True)
+        return loss
+
+    def _log_explained_variance(self, split: str, moments: ReconstructionMoments) -> None:
+        self.log(f"{split}/explained_variance", explained_variance_pooled(*moments.compute()).squeeze(0), prog_bar=True)
+        moments.reset()
+
+
+class AutoencoderModule(ReducerModule):
+    """Trains a compressing autoencoder on the states of all sublayers by AdamW on the mean squared error.
+
+    Args:
+        width: Units of the residual stream; set from the data.
+        sublayers: Places at which it is read; set from the data.
+        bottleneck: Latents of a state.
+        n_layers: Linear layers in all, half of them down and half of them up.
+        standardize: ``per_sublayer`` divides each sublayer by its train RMS; ``global`` centres and divides all alike;
+            ``none`` leaves raw states, whose late sublayers then dominate the loss.
+        lr: Peak learning rate of AdamW.
+        weight_decay: Of AdamW.
+        warmup: Share of all steps over which the learning rate rises to its peak, before a cosine takes it to zero.
+    """
+
+    def __init__(
+        self,
+        width: int,
+        sublayers: int,
+        bottleneck: int = 2,
+        n_layers: int = 10,
+        standardize: Standardization = "per_sublayer",
+        lr: float = 2e-3,
+        weight_decay: float = 0.01,
+        warmup: float = 0.05,
+    ) -> None:
+        super().__init__(CompressingAutoencoder(width, sublayers, bottleneck, n_layers, standardize))
+        self.save_hyperparameters()
+        self.lr = lr
+        self.weight_decay = weight_decay
+        self.warmup = warmup
+
+    def training_step(self, batch: TrajectoryBatch, batch_index: int) -> Tensor:
+        """The loss of a training batch."""
+        self.log("train/lr", self.optimizers().param_groups[0]["lr"], on_step=False, on_epoch=True, batch_size=1)  # type: ignore[union-attr]
+        return self._loss(batch, "train", self.train_moments)
+
+    def configure_optimizers(self) -> Any:
+        """AdamW with a linear warm-up and a cosine to zero, counted in steps."""
+        optimizer = torch.optim.AdamW(self.parameters(), lr=self.lr, weight_decay=self.weight_decay)
+        total = max(1, int(self.trainer.estimated_stepping_batches))
+        rise = max(1, round(self.warmup * total))
+
+        def factor(step: int) -> float:
+            if step < rise:
+                return (step + 1) / rise
+            return 0.5 * (1 + math.cos(math.pi * min(1.0, (step - rise) / max(1, total - rise))))
+
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": LambdaLR(optimizer, factor), "interval": "step"}}

@@ -1,0 +1,79 @@
+"""What a test leaves behind: xarray datasets under ``RUN_DIR/results`` and headline numbers in ``metrics.json``."""
+
+import json
+import math
+import os
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import xarray as xr
+
+from rs_cae.sublayers import SublayerLayout
+
+
+@dataclass(frozen=True)
+class Headline:
+    """A number that a reader takes home, beside what it is to be compared with.
+
+    Attributes:
+        value: The number.
+        unit: Its unit; ``1`` where it has none.
+        low: Lower end of its 95 % interval.
+        high: Upper end.
+        null: The value under the null model that could have said no.
+        p: Probability of a value at least as far out under the null.
+    """
+
+    value: float
+    unit: str
+    low: float | None = None
+    high: float | None = None
+    null: float | None = None
+    p: float | None = None
+
+
+def depth_coordinates(layout: SublayerLayout) -> dict[str, tuple[str, list[Any]]]:
+    """Coordinates of the dimensions ``sublayer`` and ``transition``."""
+    return {
+        "sublayer": ("sublayer", layout.labels),
+        "layer": ("sublayer", layout.layer_of),
+        "site": ("sublayer", layout.site_of),
+        "transition": ("transition", layout.transition_labels),
+        "kind": ("transition", layout.transition_kinds),
+    }
+
+
+def write_dataset(path: Path, dataset: xr.Dataset, attributes: dict[str, str | int | float]) -> None:
+    """Write a dataset in NetCDF 4, whole or not at all, compressed.
+
+    Args:
+        path: Ends in ``.nc``.
+        dataset: What is written.
+        attributes: Strings and numbers that say where it comes from.
+    """
+    temporary = path.with_suffix(".partial")
+    encoding = {name: {"zlib": True, "complevel": 4} for name, data in dataset.data_vars.items() if data.ndim}
+    dataset.assign_attrs({**dataset.attrs, **attributes}).to_netcdf(temporary, engine="h5netcdf", encoding=encoding)
+    os.replace(temporary, path)
+
+
+def open_dataset(run_dir: Path | str, name: str) -> xr.Dataset:
+    """Read ``RUN_DIR/results/NAME.nc`` into memory."""
+    return xr.load_dataset(Path(run_dir) / "results" / f"{name}.nc", engine="h5netcdf")
+
+
+def write_json(path: Path, content: object) -> None:
+    """Write JSON, whole or not at all."""
+    temporary = path.with_suffix(".partial")
+    temporary.write_text(json.dumps(content, indent=2, allow_nan=False) + "\n")
+    os.replace(temporary, path)
+
+
+def headlines_as_json(headlines: dict[str, Headline]) -> dict[str, dict[str, Any]]:
+    """Plain numbers and strings; what is not finite becomes null, as JSON has no NaN."""
+
+    def plain(value: Any) -> Any:
+        return None if isinstance(value, float) and not math.isfinite(value) else value
+
+    return {name: {key: plain(value) for key, value in asdict(line).items()} for name, line in headlines.items()}

@@ -1,0 +1,68 @@
+"""The folder that holds everything a run writes, and who may write there."""
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+from rs_cae.errors import InputError
+from rs_cae.results import write_json
+
+
+class RunFolder:
+    """Paths of a run, and the identity by which another run's folder is refused.
+
+    Args:
+        path: The folder; need not exist yet.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.identity_file = path / "run.json"
+        self.config = path / "config.yaml"
+        self.checkpoints = path / "checkpoints"
+        self.results = path / "results"
+        self.figures = path / "figures"
+        self.metrics = path / "metrics.json"
+
+    def check(self, identity: dict[str, Any]) -> None:
+        """Make sure that this run may write here, before anything is written.
+
+        Args:
+            identity: What makes a run this one: model, data, reducer, seed.
+
+        Raises:
+            InputError: If the folder cannot be written, or holds another run.
+        """
+        existing = next(folder for folder in [self.path, *self.path.resolve().parents] if folder.exists())
+        if not existing.is_dir():
+            raise InputError("--run_dir", self.path, f"{existing} is not a folder")
+        if not os.access(existing, os.W_OK):
+            raise InputError("--run_dir", self.path, f"{existing} cannot be written to")
+        if self.identity_file.is_file():
+            held = json.loads(self.identity_file.read_text())
+            differing = sorted(key for key in held.keys() | identity.keys() if held.get(key) != identity.get(key))
+            if differing:
+                key = differing[0]
+                raise InputError(
+                    "--run_dir", self.path, f"holds another run: its {key} is {held.get(key)}, not {identity.get(key)}"
+                )
+        elif self.path.is_dir() and any(self.path.iterdir()):
+            raise InputError("--run_dir", self.path, "is not empty and holds no run of rs_cae")
+
+    def create(self, identity: dict[str, Any], config: str) -> None:
+        """Make the folder, with its identity and configuration; ``latest`` beside it points at it."""
+        self.path.mkdir(parents=True, exist_ok=True)
+        write_json(self.identity_file, identity)
+        self.config.write_text(config)
+        if self.path.resolve().parent == Path("runs").resolve():
+            latest = self.path.parent / "latest"
+            temporary = self.path.parent / f".latest-{os.getpid()}"
+            temporary.symlink_to(self.path.name)
+            os.replace(temporary, latest)
+
+    @staticmethod
+    def of_checkpoint(checkpoint: Path) -> "RunFolder | None":
+        """The run that wrote a checkpoint; None if it does not lie in one."""
+        folder = RunFolder(checkpoint.resolve().parent.parent)
+        return folder if folder.identity_file.is_file() else None
