@@ -1,6 +1,5 @@
 """The command line: Lightning's, with runs that live in one folder and one clear line for bad input."""
 
-import json
 import logging
 import sys
 import warnings
@@ -19,7 +18,7 @@ from lightning.pytorch.loggers import CSVLogger, Logger
 from rs_cae.callbacks import ExplainedVariance, LatentTrajectory, RunRecord
 from rs_cae.callbacks.wandb_logger import wandb_logger
 from rs_cae.commands.joining import Joined, join_run
-from rs_cae.commands.messages import one_line
+from rs_cae.commands.messages import constructor_problem, one_line
 from rs_cae.commands.provenance import attributes_of, identity_of
 from rs_cae.data import TrajectoryDataModule
 from rs_cae.errors import InputError
@@ -107,9 +106,7 @@ class RunCLI(LightningCLI):
         except ValueError as error:
             if isinstance(error, InputError):
                 raise
-            name, _, problem = str(error).partition(" ")
-            value, _, problem = problem.partition(" ")
-            raise InputError(f"--model.{name}", value, problem) from error
+            raise InputError(*constructor_problem(str(error))) from error
         self.joined.refuse_other_shape(self.datamodule)
 
     def instantiate_trainer(self, **keywords: Any) -> Trainer:
@@ -192,6 +189,7 @@ def _quiet() -> None:
         warnings.filterwarnings("ignore", message=text)
     for name in ("lightning.pytorch.utilities.rank_zero", "lightning.fabric.utilities.seed"):
         logging.getLogger(name).setLevel(logging.WARNING)
+    logging.getLogger("huggingface_hub").setLevel(logging.ERROR)
 
 
 def main(arguments: list[str]) -> int:

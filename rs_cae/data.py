@@ -1,9 +1,11 @@
 """The data module: trajectories of a language model's residual stream, as batches for training and testing."""
 
 from collections.abc import Iterator
+from typing import Any
 
 import torch
 from lightning import LightningDataModule
+from torch import Tensor
 from torch.utils.data import DataLoader, Sampler
 from transformers import PreTrainedModel
 
@@ -90,7 +92,9 @@ class TrajectoryDataModule(LightningDataModule):
             texts = self.train_spec.load()
             n_validation = max(1, round(VALIDATION_SHARE * len(texts)))
             if len(texts) < 2:
-                raise InputError("--data.train_corpus", self.train_spec.name, "one text is too few to train and validate")
+                raise InputError(
+                    "--data.train_corpus", self.train_spec.name, "one text is too few to train and validate"
+                )
             self.sources["train"] = self._source(texts[:-n_validation])
             self.sources["validation"] = self._source(texts[-n_validation:])
         if stage in ("test", "predict") and "test" not in self.sources:
@@ -106,6 +110,11 @@ class TrajectoryDataModule(LightningDataModule):
         if self._language_model is None:
             self._language_model = self.language_model_spec.load(device)
         return self._language_model
+
+    def token_texts(self, tokens: Tensor) -> list[str]:
+        """The text of each of the tokens [n], byte for byte where the tokenizer works on bytes."""
+        tokenizer = next(iter(self.sources.values())).tokenization.tokenizer
+        return [str(tokenizer.decode([token])) for token in tokens.tolist()]
 
     def train_moments(self, device: torch.device) -> Moments:
         """Moments of the train trajectories over [sublayers, width].
@@ -182,5 +191,5 @@ class EpochShuffle(Sampler[int]):
         return iter(torch.randperm(self.length, generator=generator).tolist())
 
 
-def _as_it_is(batch: TokenBatch | TrajectoryBatch) -> TokenBatch | TrajectoryBatch:
+def _as_it_is(batch: Any) -> Any:
     return batch

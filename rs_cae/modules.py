@@ -66,12 +66,25 @@ class ReducerModule(LightningModule):
         loss = mse_loss(reconstructed, standardized)
         in_raw_units = self.reducer.standardizer.inverse(reconstructed.detach())
         moments.update(batch.states, in_raw_units, batch.index)
-        self.log(f"{split}/loss", loss, on_step=False, on_epoch=True, batch_size=len(batch.index), prog_bar=True)
+        shown = split == "val"
+        self.log(f"{split}/loss", loss, on_step=False, on_epoch=True, batch_size=len(batch.index), prog_bar=shown)
         return loss
 
     def _log_explained_variance(self, split: str, moments: ReconstructionMoments) -> None:
-        self.log(f"{split}/explained_variance", explained_variance_pooled(*moments.compute()).squeeze(0), prog_bar=True)
+        explained = explained_variance_pooled(*moments.compute()).squeeze(0)
+        self.log(f"{split}/explained_variance", explained, prog_bar=split == "val")
         moments.reset()
+
+
+def reducer_of(module: LightningModule) -> Reducer:
+    """The reducer that a module fits.
+
+    Raises:
+        TypeError: If it fits none.
+    """
+    if not isinstance(module, ReducerModule):
+        raise TypeError(f"expected a ReducerModule, got a {type(module).__name__}")
+    return module.reducer
 
 
 class AutoencoderModule(ReducerModule):

@@ -2,7 +2,6 @@
 
 import json
 import math
-import os
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -55,7 +54,7 @@ def write_dataset(path: Path, dataset: xr.Dataset, attributes: dict[str, str | i
     temporary = path.with_suffix(".partial")
     encoding = {name: {"zlib": True, "complevel": 4} for name, data in dataset.data_vars.items() if data.ndim}
     dataset.assign_attrs({**dataset.attrs, **attributes}).to_netcdf(temporary, engine="h5netcdf", encoding=encoding)
-    os.replace(temporary, path)
+    temporary.replace(path)
 
 
 def open_dataset(run_dir: Path | str, name: str) -> xr.Dataset:
@@ -67,7 +66,7 @@ def write_json(path: Path, content: object) -> None:
     """Write JSON, whole or not at all."""
     temporary = path.with_suffix(".partial")
     temporary.write_text(json.dumps(content, indent=2, allow_nan=False) + "\n")
-    os.replace(temporary, path)
+    temporary.replace(path)
 
 
 def headlines_as_json(headlines: dict[str, Headline]) -> dict[str, dict[str, Any]]:

@@ -52,14 +52,17 @@ class RunFolder:
 
     def create(self, identity: dict[str, Any], config: str) -> None:
         """Make the folder, with its identity and configuration; ``latest`` beside it points at it."""
-        self.path.mkdir(parents=True, exist_ok=True)
-        write_json(self.identity_file, identity)
-        self.config.write_text(config)
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+            write_json(self.identity_file, identity)
+            self.config.write_text(config)
+        except OSError as error:
+            raise InputError("--run_dir", self.path, f"cannot be written to: {error}") from error
         if self.path.resolve().parent == Path("runs").resolve():
             latest = self.path.parent / "latest"
             temporary = self.path.parent / f".latest-{os.getpid()}"
             temporary.symlink_to(self.path.name)
-            os.replace(temporary, latest)
+            temporary.replace(latest)
 
     @staticmethod
     def of_checkpoint(checkpoint: Path) -> "RunFolder | None":

@@ -1,6 +1,7 @@
 """Where a state lies in the model: sublayer s <-> (layer, site), and how successive sublayers are joined."""
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 ATTENTION_AND_MLP = ("attn", "mlp")
 """Sites of a layer that runs its attention, then its MLP: the stream before each of the two."""
@@ -46,10 +47,10 @@ class SublayerLayout:
     @property
     def transition_labels(self) -> list[str]:
         """Such as ``L07.attn>L07.mlp``, S - 1 entries."""
-        return [f"{start}>{end}" for start, end in zip(self.labels, self.labels[1:], strict=False)]
+        return [f"{start}>{end}" for start, end in pairwise(self.labels)]
 
     @property
     def transition_kinds(self) -> list[str]:
         """``within`` a layer or ``across`` to the next, S - 1 entries."""
         layer_of = self.layer_of
-        return ["within" if a == b else "across" for a, b in zip(layer_of, layer_of[1:], strict=False)]
+        return ["within" if a == b else "across" for a, b in pairwise(layer_of)]

@@ -67,9 +67,7 @@ def train_tokenizer(paragraphs: list[str], vocabulary: int) -> PreTrainedTokeniz
     )
     tokenizer.train_from_iterator((paragraph + "\n" for paragraph in paragraphs), trainer)
     tokenizer.post_processor = processors.TemplateProcessing(single="<s> $A", special_tokens=[("<s>", 0)])
-    return PreTrainedTokenizerFast(
-        tokenizer_object=tokenizer, bos_token="<s>", eos_token="</s>", pad_token="<pad>", clean_up_tokenization_spaces=False
-    )
+    return PreTrainedTokenizerFast(tokenizer_object=tokenizer, bos_token="<s>", eos_token="</s>", pad_token="<pad>")
 
 
 def build_model(vocabulary: int, context: int) -> LlamaForCausalLM:
@@ -134,7 +132,10 @@ def train(model: LlamaForCausalLM, stream: torch.Tensor, starts: torch.Tensor, o
         recent = [*recent[-99:], float(loss.detach())]
         if (step + 1) % 100 == 0:
             speed = (step + 1) * options.batch * options.context / (time.time() - began)
-            print(f"step {step + 1}/{options.steps}  loss {sum(recent) / len(recent):.4f}  {speed:,.0f} tokens/s", flush=True)
+            print(
+                f"step {step + 1}/{options.steps}  loss {sum(recent) / len(recent):.4f}  {speed:,.0f} tokens/s",
+                flush=True,
+            )
     return sum(recent) / len(recent)
 
 

@@ -1,6 +1,5 @@
 """How much of the states' variance does the reducer keep, sublayer by sublayer? (Figure 3D)"""
 
-from collections.abc import Mapping
 from typing import Any
 
 import xarray as xr
@@ -13,6 +12,7 @@ from rs_cae.dynamics.moments import Moments
 from rs_cae.dynamics.resampling import jackknife_interval
 from rs_cae.figures.reduced_space import draw_explained_variance
 from rs_cae.metrics.reconstruction import ReconstructionMoments
+from rs_cae.modules import reducer_of
 from rs_cae.results import Headline, depth_coordinates
 from rs_cae.stream.live import TrajectoryBatch
 
@@ -30,14 +30,14 @@ class ExplainedVariance(Callback):
 
     def on_test_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Begin anew."""
-        reducer = pl_module.reducer
+        reducer = reducer_of(pl_module)
         self.moments = ReconstructionMoments(reducer.sublayers, reducer.width, self.groups).to(pl_module.device)
 
     def on_test_batch_end(
         self,
         trainer: Trainer,
         pl_module: LightningModule,
-        outputs: Mapping[str, Tensor],
+        outputs: Any,
         batch: TrajectoryBatch,
         batch_idx: int,
         dataloader_idx: int = 0,
@@ -48,7 +48,7 @@ class ExplainedVariance(Callback):
     def on_test_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Compute, and hand the record variables, headlines and the figure."""
         targets, residuals = self.moments.compute()
-        scale = pl_module.reducer.standardizer.scale
+        scale = reducer_of(pl_module).standardizer.scale
         layout = trainer.datamodule.layout  # type: ignore[attr-defined]
         record = RunRecord.of(trainer)
         values = _with_intervals(targets, residuals, scale)
@@ -60,11 +60,11 @@ class ExplainedVariance(Callback):
         dataset = xr.Dataset(variables, coords=depth_coordinates(layout))
         record.add_variables("latent", dataset)
         record.add_figure("explained_variance", draw_explained_variance(dataset))
-        nulls = {"explained_variance_pooled": 0.0, "explained_variance_pooled_standardized": 0.0}
+        nulls = {"explained_variance_pooled": 0.0, "explained_variance_standardized_pooled": 0.0}
         nulls["r2_pooled"] = float(variance.r2_of_sublayer_means(targets.pooled()))
         for name, null in nulls.items():
-            value, low, high = (float(values[name][end]) for end in ("value", "low", "high"))
-            record.add_headline(name, Headline(value, "1", low, high, null))
+            ends = {end: float(value) for end, value in values[name].items()}
+            record.add_headline(name, Headline(**ends, unit="1", null=null))
 
 
 def _with_intervals(targets: Moments, residuals: Moments, scale: Tensor) -> dict[str, dict[str, Tensor]]:
@@ -77,7 +77,7 @@ def _with_intervals(targets: Moments, residuals: Moments, scale: Tensor) -> dict
         "explained_variance_standardized": variance.explained_variance,
         "r2": variance.r2,
         "explained_variance_pooled": variance.explained_variance_pooled,
-        "explained_variance_pooled_standardized": lambda h, e: variance.explained_variance_pooled(h, e, scale),
+        "explained_variance_standardized_pooled": lambda h, e: variance.explained_variance_pooled(h, e, scale),
         "r2_pooled": variance.r2_pooled,
     }
     values = {}

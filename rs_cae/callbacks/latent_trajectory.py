@@ -1,7 +1,8 @@
 """Where does the stream go in the reduced space, and how far at each step? (Figures 3B and 3C)"""
 
-from collections.abc import Mapping
+from typing import Any
 
+import torch
 import xarray as xr
 from lightning import Callback, LightningModule, Trainer
 from torch import Tensor
@@ -36,7 +37,7 @@ class LatentTrajectory(Callback):
         self,
         trainer: Trainer,
         pl_module: LightningModule,
-        outputs: Mapping[str, Tensor],
+        outputs: Any,
         batch: TrajectoryBatch,
         batch_idx: int,
         dataloader_idx: int = 0,
@@ -50,14 +51,18 @@ class LatentTrajectory(Callback):
         latents = self.latents.compute().double().cpu()
         steps = velocity(latents)
         along = ("sublayer", "latent")
+        tokens = self.read_tokens.compute().cpu()
+        texts = trainer.datamodule.token_texts(tokens)  # type: ignore[attr-defined]
         mean_low, mean_high = bootstrap_mean_interval(latents, self.bootstrap, seed=self.seed)
         step_low, step_high = bootstrap_mean_interval(steps, self.bootstrap, seed=self.seed)
         variables = {
             "latents": (("sample", *along), latents.float().numpy()),
-            "last_token": ("sample", self.read_tokens.compute().cpu().numpy()),
+            "last_token": ("sample", tokens.numpy()),
+            "last_token_text": ("sample", texts),
             "mean_trajectory": (along, latents.mean(dim=0).numpy()),
             "mean_trajectory_low": (along, mean_low.numpy()),
             "mean_trajectory_high": (along, mean_high.numpy()),
+            "grid_extent": (("latent", "bound"), widened_range(latents).numpy()),
             "layer_distance": ("transition", layer_distance(latents).numpy()),
             "layer_distance_low": ("transition", step_low.numpy()),
             "layer_distance_high": ("transition", step_high.numpy()),
@@ -71,3 +76,20 @@ class LatentTrajectory(Callback):
         length = steps.sum(dim=1)
         low, high = bootstrap_mean_interval(length, self.bootstrap, seed=self.seed)
         record.add_headline("path_length", Headline(float(length.mean()), "latent units", float(low), float(high)))
+        commonest = (tokens == tokens.mode().values).double()
+        ends = (float(end) for end in bootstrap_mean_interval(commonest, self.bootstrap, seed=self.seed))
+        record.add_headline("share_of_commonest_last_token", Headline(float(commonest.mean()), "1", *ends))
+
+
+def widened_range(latents: Tensor, margin: float = 0.05) -> Tensor:
+    """Range of each latent over samples and sublayers, widened on each side: the plane that a later study covers.
+
+    Args:
+        latents: [samples, sublayers, bottleneck].
+        margin: Share of the range that is added on each side.
+
+    Returns:
+        [bottleneck, 2], low and high, in latent units.
+    """
+    low, high = latents.amin(dim=(0, 1)), latents.amax(dim=(0, 1))
+    return torch.stack([low - margin * (high - low), high + margin * (high - low)], dim=1)

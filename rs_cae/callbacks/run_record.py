@@ -1,6 +1,5 @@
 """Keeps what a test finds: datasets, headline numbers and figures, written together when the test has ended."""
 
-import os
 import shutil
 from pathlib import Path
 
@@ -43,7 +42,8 @@ class RunRecord(Callback):
 
     def add_variables(self, name: str, dataset: xr.Dataset) -> None:
         """Add variables to the dataset that becomes ``results/NAME.nc``."""
-        self.datasets[name] = self.datasets.get(name, xr.Dataset()).merge(dataset, combine_attrs="drop_conflicts")
+        held = self.datasets.get(name, xr.Dataset())
+        self.datasets[name] = held.merge(dataset, compat="identical", join="outer")
 
     def add_headline(self, name: str, headline: Headline) -> None:
         """Add a headline number; it is logged as ``test/NAME``."""
@@ -63,8 +63,8 @@ class RunRecord(Callback):
             pl_module.log(f"test/{name}", line.value, rank_zero_only=True)
 
     def on_test_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Write everything, log the figures, print the table."""
-        if not trainer.is_global_zero or trainer.sanity_checking:
+        """Write everything, and log the figures."""
+        if not trainer.is_global_zero:
             return
         try:
             self._write()
@@ -74,7 +74,11 @@ class RunRecord(Callback):
             if isinstance(logger, WandbLogger):
                 for name in self.figures:
                     logger.log_image(f"test/{name}", [str(self.folder.figures / f"{name}.png")])
-        self._print()
+
+    def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """Print the table, below the finished progress bar."""
+        if stage == "test" and trainer.is_global_zero and self.headlines:
+            self._print()
 
     def _clear(self) -> None:
         self.datasets: dict[str, xr.Dataset] = {}
@@ -112,10 +116,10 @@ def _fresh(folder: Path) -> Path:
 
 
 def _exchange(new: Path, folder: Path) -> None:
-    """Put the new folder in the other's place; should the process die between the two renames, the old one is beside it."""
+    """Put the new folder in the other's place; should it die between the renames, the old one is beside it."""
     old = folder.with_name(f".{folder.name}.old")
     shutil.rmtree(old, ignore_errors=True)
     if folder.exists():
-        os.replace(folder, old)
-    os.replace(new, folder)
+        folder.replace(old)
+    new.replace(folder)
     shutil.rmtree(old, ignore_errors=True)

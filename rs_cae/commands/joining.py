@@ -9,12 +9,14 @@ from typing import Any
 
 import torch
 from jsonargparse import Namespace
-from lightning import LightningDataModule
 
+from rs_cae.data import TrajectoryDataModule
 from rs_cae.errors import InputError
 from rs_cae.run_folder import RunFolder
 
 LATEST = Path("runs/latest")
+SET_FROM_DATA = ("width", "sublayers")
+"""Arguments of a reducer's module that the data module supplies."""
 
 
 @dataclass(frozen=True)
@@ -40,13 +42,13 @@ class Joined:
         if model.class_path.rpartition(".")[2] != self.class_path.rpartition(".")[2]:
             raise InputError("--model", model.class_path, f"{self.checkpoint} holds a {self.class_path}")
         for name, asked in model.init_args.items():
-            held = self.hyperparameters.get(name, asked)
+            held = asked if name in SET_FROM_DATA else self.hyperparameters.get(name, asked)
             if asked != held:
                 raise InputError(f"--model.{name}", asked, f"the checkpoint {self.checkpoint} was made with {held}")
 
-    def refuse_other_shape(self, data: LightningDataModule) -> None:
+    def refuse_other_shape(self, data: TrajectoryDataModule) -> None:
         """Raise an InputError if the language model's states do not fit the checkpoint."""
-        for name in ("width", "sublayers"):
+        for name in SET_FROM_DATA:
             held = self.hyperparameters.get(name)
             if self.checkpoint is not None and held != getattr(data, name):
                 model = data.language_model_spec.name
@@ -82,7 +84,7 @@ def join_run(arguments: list[str]) -> tuple[Joined, list[str]]:
     checkpoint = given.ckpt_path or folder.checkpoints / "best.ckpt"
     joined = _read_checkpoint(checkpoint, given.run_dir or (folder.path if folder else None))
     inserted = [] if given.config or folder is None else ["--config", str(folder.config)]
-    arguments_held = {k: v for k, v in joined.hyperparameters.items() if k not in ("width", "sublayers")}
+    arguments_held = {k: v for k, v in joined.hyperparameters.items() if k not in SET_FROM_DATA}
     held = {"model": {"class_path": joined.class_path, "init_args": arguments_held}}
     inserted += ["--config", json.dumps(held)]
     if given.ckpt_path is None:

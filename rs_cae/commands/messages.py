@@ -16,6 +16,9 @@ def one_line(message: str, arguments: list[str]) -> tuple[str, str, str]:
     """
     key = re.search(r'Parser key "([^"]+)"', message)
     value = re.search(r"(?:Got|Given) value: (.*)", message)
+    nested = re.search(r"NestedArg\(key='([^']*)', val='([^']*)'\)", message)
+    if nested is not None:
+        return f"--model.{nested[1]}", nested[2], "no such option of this reducer"
     if key is None:
         return "rs_cae", " ".join(arguments[:1]), _plain(message)
     option = f"--{key[1]}"
@@ -25,6 +28,19 @@ def one_line(message: str, arguments: list[str]) -> tuple[str, str, str]:
     if value is None or not expected:
         return option, _typed_value(option, arguments), _plain(message[key.end() :].lstrip(":"))
     return option, value[1].strip(), "expected " + " or ".join(_type_name(name) for name in expected)
+
+
+def constructor_problem(message: str) -> tuple[str, str, str]:
+    """Option, value and problem of what a reducer's constructor raised, out of the parser's report of it.
+
+    Example:
+        >>> constructor_problem("Does not validate ... Errors:\\n - bottleneck 0 must be at least 1\\n - Expected a None")
+        ('--model.bottleneck', '0', 'must be at least 1')
+    """
+    found = re.search(r"Errors:\s*- \"?(\w+) (\S+) (.*?)\"?\s*(?:\n|$| - Expected)", message)
+    if found is None:
+        return "--model", "", _plain(message)
+    return f"--model.{found[1]}", found[2], found[3]
 
 
 def _typed_value(option: str, arguments: list[str]) -> str:

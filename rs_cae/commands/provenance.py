@@ -15,7 +15,7 @@ NOT_IDENTIFYING = {"test_corpus", "n_test", "batch_size", "capture_batch_size", 
 def identity_of(options: Namespace) -> dict[str, Any]:
     """What makes a run this one: the language model, the training data, the reducer and the seed."""
     data = {f"data.{name}": value for name, value in options.data.items() if name not in NOT_IDENTIFYING}
-    reducer = {f"model.{name}": value for name, value in options.model.init_args.items()}
+    reducer = {f"model.{name}": value for name, value in options.model.init_args.items() if value is not None}
     name = options.model.class_path.rpartition(".")[2]
     return {**data, "model": name, **reducer, "seed_everything": options.seed_everything}
 
@@ -23,12 +23,13 @@ def identity_of(options: Namespace) -> dict[str, Any]:
 def attributes_of(config: dict[str, Any], identity: dict[str, Any]) -> dict[str, str | int | float]:
     """Attributes of every dataset: plain strings and numbers, the settings as one JSON string."""
     data = config["data"]
+    versions = {name: version(name) for name in RECORDED_PACKAGES} | {"python": platform.python_version()}
     return {
         "language_model": data["model"],
         "train_corpus": data["train_corpus"],
         "test_corpus": data["test_corpus"],
         "reducer": identity["model"],
         "seed": identity["seed_everything"],
-        "versions": json.dumps({name: version(name) for name in RECORDED_PACKAGES} | {"python": platform.python_version()}),
+        "versions": json.dumps(versions),
         "settings": json.dumps(config),
     }

@@ -59,5 +59,7 @@ def _nats(model: PreTrainedModel, bos: int, windows: list[Tensor], first_new: li
     inputs = torch.nn.utils.rnn.pad_sequence(windows, batch_first=True)[:, :-1]
     inputs = torch.cat([torch.full((len(windows), 1), bos), inputs], dim=1).to(model.device)
     logits = model(inputs, use_cache=False).logits.float()
-    losses = torch.nn.functional.cross_entropy(logits.flatten(0, 1), targets.flatten().to(model.device), reduction="sum")
+    losses = torch.nn.functional.cross_entropy(
+        logits.flatten(0, 1), targets.flatten().to(model.device), reduction="sum"
+    )
     return float(losses)

@@ -25,7 +25,7 @@ class Moments(NamedTuple):
         tensor([[3.]], dtype=torch.float64)
     """
 
-    count: Tensor
+    count: Tensor  # type: ignore[assignment]  # in place of the tuple's method, which nobody calls
     mean: Tensor
     squared_deviations: Tensor
 

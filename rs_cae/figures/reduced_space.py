@@ -12,29 +12,38 @@ from rs_cae.figures.style import ACCENT, ACROSS, DEPTH_MAP, GREY, WITHIN, label_
 def draw_mean_trajectory(latent: xr.Dataset, individuals: int = 60) -> Figure:
     """Figure 3B: the mean trajectory in the first two latents, depth as colour, a few texts' trajectories behind it.
 
+    Texts fall into groups by their last token, and the mean over all of them may lie where no text does; so the mean of
+    the largest group is drawn too.
+
     With a bottleneck of 1 the only latent is drawn over depth.
 
     Args:
-        latent: ``latents`` and ``mean_trajectory`` with their coordinates, as in ``latent.nc``.
+        latent: ``latents``, ``last_token_text`` and ``mean_trajectory`` with their coordinates, as in ``latent.nc``.
         individuals: How many single trajectories are drawn in grey.
     """
     figure, axes = single_panel(5.4, 4.2)
     mean = latent["mean_trajectory"].values
+    token, share, ending_alike = _mean_of_commonest_token(latent)
     chosen = np.linspace(0, latent.sizes["sample"] - 1, min(individuals, latent.sizes["sample"])).astype(int)
     single = latent["latents"].values[chosen]
     depth = latent["layer"].values + np.where(latent["site"].values == "mlp", 0.5, 0.0)
     if mean.shape[1] == 1:
         over_depth = np.broadcast_to(depth, single.shape[:2])
         mean, single = np.column_stack([depth, mean]), np.dstack([over_depth, single[..., 0]])
+        ending_alike = np.column_stack([depth, ending_alike])
         axes.set(xlabel="layer", ylabel="latent 0")
     else:
-        mean, single = mean[:, :2], single[..., :2]
+        mean, single, ending_alike = mean[:, :2], single[..., :2], ending_alike[:, :2]
         axes.set(xlabel="latent 0", ylabel="latent 1")
     axes.add_collection(LineCollection(list(single), colors="0.6", linewidths=0.4, alpha=0.5))
+    axes.plot(*ending_alike.T, "--", color="black", lw=1, label=f"mean of the {share:.0%} that end in {token!r}")
+    axes.legend(fontsize=8, frameon=False)
     colour = Normalize(0, float(depth.max()))
     segments = np.stack([mean[:-1], mean[1:]], axis=1)
     axes.add_collection(LineCollection(list(segments), cmap=DEPTH_MAP, norm=colour, array=depth[:-1], linewidths=2))
-    points = axes.scatter(*mean.T, c=depth, cmap=DEPTH_MAP, norm=colour, s=22, zorder=3, edgecolors="white", linewidths=0.5)
+    points = axes.scatter(
+        mean[:, 0], mean[:, 1], s=22, c=depth, cmap=DEPTH_MAP, norm=colour, zorder=3, edgecolors="white", linewidths=0.5
+    )
     ends = zip((mean[0], mean[-1]), latent["sublayer"].values[[0, -1]], strict=True)
     for point, label in ends:
         axes.annotate(str(label), point, xytext=(6, 6), textcoords="offset points", fontsize=8)
@@ -44,6 +53,14 @@ def draw_mean_trajectory(latent: xr.Dataset, individuals: int = 60) -> Figure:
     return figure
 
 
+def _mean_of_commonest_token(latent: xr.Dataset) -> tuple[str, float, np.ndarray]:
+    """The commonest last token, the share of texts that end in it, and their mean trajectory [sublayers, latents]."""
+    texts, counts = np.unique(latent["last_token_text"].values.astype(str), return_counts=True)
+    token = str(texts[counts.argmax()])
+    alike = latent["last_token_text"].values == token
+    return token, float(alike.mean()), latent["latents"].values[alike].mean(axis=0)
+
+
 def draw_layer_distance(latent: xr.Dataset) -> Figure:
     """Figure 3C: distance between successive sublayers in the latent space, with its 95 % interval over texts."""
     figure, axes = single_panel()
@@ -51,7 +68,10 @@ def draw_layer_distance(latent: xr.Dataset) -> Figure:
     position = np.arange(len(distance))
     low, high = latent["layer_distance_low"].values, latent["layer_distance_high"].values
     axes.plot(position, distance, color=GREY, linewidth=0.8, zorder=1)
-    for kind, colour, label in (("within", WITHIN, "attention (within a layer)"), ("across", ACROSS, "MLP (to the next)")):
+    for kind, colour, label in (
+        ("within", WITHIN, "attention (within a layer)"),
+        ("across", ACROSS, "MLP (to the next)"),
+    ):
         of_kind = latent["kind"].values == kind
         if of_kind.any():
             errors = [(distance - low)[of_kind], (high - distance)[of_kind]]

@@ -40,9 +40,9 @@ class Reducer(nn.Module, ABC):
         """Latents [..., sublayers, bottleneck] to standardized reconstructions [..., sublayers, width]."""
 
     def encode(self, trajectories: Tensor) -> Tensor:
-        """Trajectories [..., sublayers, width] in the units of the activations to latents [..., sublayers, bottleneck]."""
+        """Trajectories [..., sublayers, width] in units of the activations to latents [..., sublayers, bottleneck]."""
         return self.compress(self.standardizer(trajectories))
 
     def decode(self, latents: Tensor) -> Tensor:
-        """Latents [..., sublayers, bottleneck] to reconstructions [..., sublayers, width] in units of the activations."""
+        """Latents [..., sublayers, bottleneck] to trajectories [..., sublayers, width] in units of the activations."""
         return self.standardizer.inverse(self.expand(latents))

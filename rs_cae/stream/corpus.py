@@ -45,7 +45,9 @@ class CorpusSpec:
         if self.min_chars > self.max_chars:
             raise InputError("--data.min_chars", self.min_chars, f"is above --data.max_chars {self.max_chars}")
         stripped = (text.strip() for text in self._read(corpus))
-        texts = [text for text in stripped if self.min_chars <= len(text) <= self.max_chars and text[:1] not in ("=", "")]
+        texts = [
+            text for text in stripped if self.min_chars <= len(text) <= self.max_chars and text[:1] not in ("=", "")
+        ]
         bounds = f"{self.min_chars} to {self.max_chars} characters"
         if not texts:
             raise InputError(corpus, self.name, f"none of its texts has {bounds}")
@@ -87,7 +89,7 @@ def _read_wikitext(name: str, option: str) -> list[str]:
             WIKITEXT_REPOSITORY, f"{version}-raw-v1", split=split or "train", revision=WIKITEXT_REVISION
         )
     except (OSError, ValueError) as error:
-        remedy = f"`hf download --repo-type dataset {WIKITEXT_REPOSITORY}` fetches it; demo/train and demo/test need none"
+        remedy = f"`hf download --repo-type dataset {WIKITEXT_REPOSITORY}` fetches it; demo/train needs none"
         raise InputError(option, name, f"cannot be loaded ({error}); {remedy}") from error
     texts: list[str] = data["text"][:]
     return texts

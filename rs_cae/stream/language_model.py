@@ -6,8 +6,15 @@ from pathlib import Path
 from typing import Literal
 
 import torch
-from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
-from transformers import PretrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
+from transformers import (
+    AutoConfig,
+    AutoModelForCausalLM,
+    AutoTokenizer,
+    PretrainedConfig,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+)
+from transformers.utils import logging as transformers_logging
 
 from rs_cae.errors import InputError
 from rs_cae.stream.hookpoints import family_of
@@ -59,6 +66,7 @@ class LanguageModelSpec:
 
     def load(self, device: torch.device) -> PreTrainedModel:
         """The model in evaluation mode, its weights frozen, on the device."""
+        transformers_logging.disable_progress_bar()
         dtype = getattr(torch, self.dtype or ("bfloat16" if device.type == "cuda" else "float32"))
         config = self.config()
         if self.random_init:

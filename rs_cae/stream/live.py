@@ -24,7 +24,7 @@ class TrajectoryBatch(NamedTuple):
 
     states: Tensor
     read_tokens: Tensor
-    index: Tensor
+    index: Tensor  # type: ignore[assignment]  # in place of the tuple's method, which nobody calls
 
 
 def read_trajectories(model: PreTrainedModel, batch: TokenBatch) -> TrajectoryBatch:
@@ -35,8 +35,8 @@ def read_trajectories(model: PreTrainedModel, batch: TokenBatch) -> TrajectoryBa
 class LiveTrajectories(Dataset[TokenBatch | TrajectoryBatch]):
     """A corpus of texts as a dataset of batches.
 
-    Until it is remembered a batch is of tokens, which the loader's workers make and ``read_trajectories`` turns into trajectories on
-    the model's device; from then on a batch is of trajectories, and the language model is not run again.
+    Until it is remembered a batch is of tokens, which the loader's workers make and ``read_trajectories`` turns into
+    trajectories on the model's device. From then on a batch is of trajectories, and the language model rests.
 
     Args:
         texts: The corpus.

@@ -22,7 +22,7 @@ class TokenBatch(NamedTuple):
     input_ids: Tensor
     attention_mask: Tensor
     positions: Tensor
-    index: Tensor
+    index: Tensor  # type: ignore[assignment]  # in place of the tuple's method, which nobody calls
 
     @property
     def read_tokens(self) -> Tensor:
