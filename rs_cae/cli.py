@@ -5,7 +5,7 @@ import sys
 import warnings
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 import yaml
@@ -16,7 +16,7 @@ from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 from lightning.pytorch.loggers import CSVLogger, Logger
 
 from rs_cae.callbacks import ExplainedVariance, LatentTrajectory, RunRecord
-from rs_cae.callbacks.wandb_logger import wandb_logger
+from rs_cae.callbacks.wandb_logger import finish, wandb_logger
 from rs_cae.commands.joining import Joined, join_run
 from rs_cae.commands.messages import constructor_problem, one_line
 from rs_cae.commands.provenance import attributes_of, identity_of
@@ -33,9 +33,12 @@ NOT_PART_OF_A_RUN = ("config", "run_dir", "test_after", "ckpt_path", "weights_on
 class OneLineParser(LightningArgumentParser):
     """Reports what is wrong with the command line in one line instead of a page of usage."""
 
+    typed: ClassVar[list[str]] = []
+    """The command line, from which messages take an option as it was typed."""
+
     def error(self, message: str, ex: Exception | None = None) -> Any:
         """Raise an InputError that names the option and the value."""
-        raise InputError(*one_line(message, sys.argv[1:])) from ex
+        raise InputError(*one_line(message, self.typed)) from ex
 
 
 class RunCLI(LightningCLI):
@@ -185,7 +188,12 @@ def _quiet() -> None:
     for module in ("lightning", "jsonargparse", "torch", "multiprocess"):
         warnings.filterwarnings("ignore", category=DeprecationWarning, module=module)
         warnings.filterwarnings("ignore", category=FutureWarning, module=module)
-    for text in (".*does not have many workers.*", ".*LightningCLI's args parameter.*", ".*isinstance.treespec.*"):
+    for text in (
+        ".*does not have many workers.*",
+        ".*LightningCLI's args parameter.*",
+        ".*isinstance.treespec.*",
+        ".*callbacks used to create the.*",
+    ):
         warnings.filterwarnings("ignore", message=text)
     for name in ("lightning.pytorch.utilities.rank_zero", "lightning.fabric.utilities.seed"):
         logging.getLogger(name).setLevel(logging.WARNING)
@@ -200,6 +208,7 @@ def main(arguments: list[str]) -> int:
     """
     _quiet()
     set_parsing_settings(omegaconf_absolute_to_relative_paths=True)
+    OneLineParser.typed = arguments
     try:
         RunCLI(*join_run(arguments))
     except InputError as error:
@@ -208,4 +217,6 @@ def main(arguments: list[str]) -> int:
     except FloatingPointError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
+    finally:
+        finish()
     return 0

@@ -121,14 +121,10 @@ class TrajectoryDataModule(LightningDataModule):
 
         It passes over the train texts once, and keeps their trajectories, and validation's, if the budget allows.
         """
+        self._remember_training(device)
         model = self.language_model(device)
-        training = [self.sources["train"], self.sources["validation"]]
-        size = sum(map(len, training)) * self.sublayers * self.width * model.dtype.itemsize
-        if size <= self.memory_budget_bytes:
-            for source, title in zip(training, ("capture train", "capture validation"), strict=True):
-                source.remember(model, self.capture_batch_size, title)
         moments = Moments.zeros(1, self.sublayers, self.width, device=device)
-        for batch in training[0].stream(model, self.capture_batch_size, "train moments"):
+        for batch in self.sources["train"].stream(model, self.capture_batch_size, "train moments"):
             for states in batch.states.split(self.batch_size):
                 moments = Moments.merge(moments, Moments.of(states))
         return moments
@@ -141,6 +137,8 @@ class TrajectoryDataModule(LightningDataModule):
 
     def train_dataloader(self) -> DataLoader[TokenBatch | TrajectoryBatch]:
         """Shuffled anew each epoch, by the seed."""
+        if self.trainer is not None:
+            self._remember_training(self.trainer.strategy.root_device)
         return self._loader("train", EpochShuffle(len(self.sources["train"]), self.seed))
 
     def val_dataloader(self) -> DataLoader[TokenBatch | TrajectoryBatch]:
@@ -150,6 +148,15 @@ class TrajectoryDataModule(LightningDataModule):
     def test_dataloader(self) -> DataLoader[TokenBatch | TrajectoryBatch]:
         """The test texts, in order."""
         return self._loader("test")
+
+    def _remember_training(self, device: torch.device) -> None:
+        """Capture what is trained and validated on, once, if the budget allows."""
+        model = self.language_model(device)
+        training = [self.sources["train"], self.sources["validation"]]
+        size = sum(map(len, training)) * self.sublayers * self.width * model.dtype.itemsize
+        if size <= self.memory_budget_bytes:
+            for source, title in zip(training, ("capture train", "capture validation"), strict=True):
+                source.remember(model, self.capture_batch_size, title)
 
     def _source(self, texts: list[str]) -> LiveTrajectories:
         context = self.config.max_position_embeddings

@@ -41,7 +41,7 @@ class RunFolder:
             raise InputError("--run_dir", self.path, f"{existing} cannot be written to")
         if self.identity_file.is_file():
             held = json.loads(self.identity_file.read_text())
-            differing = sorted(key for key in held.keys() | identity.keys() if held.get(key) != identity.get(key))
+            differing = [key for key in {**identity, **held} if held.get(key) != identity.get(key)]
             if differing:
                 key = differing[0]
                 raise InputError(

@@ -2,6 +2,7 @@
 
 import netrc
 import os
+import sys
 from pathlib import Path
 
 from lightning.pytorch.loggers import WandbLogger
@@ -21,3 +22,12 @@ def wandb_logger(run_dir: Path) -> WandbLogger:
     """A logger that writes into the run's folder; ``WANDB_MODE`` overrides whether it is online."""
     offline = os.environ.get("WANDB_MODE", "online" if has_key() else "offline") != "online"
     return WandbLogger(project="rs_cae", save_dir=str(run_dir), offline=offline, log_model=False)
+
+
+def finish() -> None:
+    """End the process's Weights & Biases run, if there is one, so that another may follow."""
+    if "wandb" in sys.modules:
+        import wandb
+
+        if wandb.run is not None:
+            wandb.finish()

@@ -18,7 +18,8 @@ def one_line(message: str, arguments: list[str]) -> tuple[str, str, str]:
     value = re.search(r"(?:Got|Given) value: (.*)", message)
     nested = re.search(r"NestedArg\(key='([^']*)', val='([^']*)'\)", message)
     if nested is not None:
-        return f"--model.{nested[1]}", nested[2], "no such option of this reducer"
+        reported = re.search(r": (expected .*)", message)  # this function's own line, nested in the parser's report
+        return f"--model.{nested[1]}", nested[2], reported[1] if reported else "no such option of this reducer"
     if key is None:
         return "rs_cae", " ".join(arguments[:1]), _plain(message)
     option = f"--{key[1]}"
@@ -34,7 +35,7 @@ def constructor_problem(message: str) -> tuple[str, str, str]:
     """Option, value and problem of what a reducer's constructor raised, out of the parser's report of it.
 
     Example:
-        >>> constructor_problem("Does not validate ... Errors:\\n - bottleneck 0 must be at least 1\\n - Expected a None")
+        >>> constructor_problem("Errors:\\n - bottleneck 0 must be at least 1\\n - Expected a None")
         ('--model.bottleneck', '0', 'must be at least 1')
     """
     found = re.search(r"Errors:\s*- \"?(\w+) (\S+) (.*?)\"?\s*(?:\n|$| - Expected)", message)

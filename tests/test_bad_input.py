@@ -1,0 +1,102 @@
+"""Bad input: exit code 2, one line that names the option and the value, nothing written."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+from transformers import BertConfig, T5Config
+
+from rs_cae.cli import main
+from rs_cae.commands.messages import one_line
+
+
+@pytest.fixture
+def here(tmp_path, monkeypatch):
+    """An empty working folder with a few things that are wrong."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "no_config").mkdir()
+    (tmp_path / "empty.txt").write_text("\n\n")
+    (tmp_path / "short.txt").write_text("too short\n")
+    (tmp_path / "one.txt").write_text("x" * 200)
+    (tmp_path / "damaged.ckpt").write_text("no checkpoint")
+    (tmp_path / "other_run").mkdir()
+    (tmp_path / "other_run" / "run.json").write_text(json.dumps({"data.model": "another"}))
+    (tmp_path / "not_a_run").mkdir()
+    (tmp_path / "not_a_run" / "thesis.tex").write_text("precious")
+    BertConfig().save_pretrained(tmp_path / "bert")
+    T5Config().save_pretrained(tmp_path / "t5")
+    return tmp_path
+
+
+CASES = [
+    ("fit --data.model no_config", "--data.model no_config: the folder has no config.json"),
+    ("fit --data.model ./nowhere", "--data.model ./nowhere: neither a local folder"),
+    ("fit --data.model bert", "--data.model bert: family 'bert' is not a known decoder"),
+    ("fit --data.model t5", "--data.model t5: t5 is an encoder-decoder"),
+    ("fit --data.train_corpus missing.txt", "--data.train_corpus missing.txt: cannot be read"),
+    ("fit --data.train_corpus empty.txt", "--data.train_corpus empty.txt: the file is empty"),
+    ("fit --data.train_corpus short.txt", "--data.train_corpus short.txt: none of its texts has 100 to 500 characters"),
+    ("fit --data.train_corpus one.txt", "--data.train_corpus one.txt: one text is too few"),
+    ("fit --data.train_corpus demo/tarin", "--data.train_corpus demo/tarin: no such corpus"),
+    (
+        "fit --data.test_corpus short.txt --test_after true --data.train_corpus demo/test",
+        "--data.test_corpus short.txt",
+    ),
+    ("fit --data.n_train 50000 --data.train_corpus demo/test", "--data.n_train 50000: only 983 texts"),
+    ("fit --data.n_train 0 --data.train_corpus demo/test", "--data.n_train 0: must be at least 1"),
+    ("fit --data.min_chars 600", "--data.min_chars 600: is above --data.max_chars 500"),
+    ("fit --data.batch_size 0", "--data.batch_size 0: must be at least 1"),
+    ("fit --data.n_train 1.5", "--data.n_train 1.5: expected int or null"),
+    ("fit --data.token_position middle", "--data.token_position middle: expected one of last, random"),
+    ("fit --data.dtype float16", "--data.dtype float16: expected one of float32, bfloat16"),
+    ("fit --data.nope 3", "--data.nope 3"),
+    ("fit --model.bottleneck 0", "--model.bottleneck 0: must be at least 1 and below the width 128"),
+    ("fit --model.bottleneck 128", "--model.bottleneck 128: must be at least 1 and below the width 128"),
+    ("fit --model.n_layers 3", "--model.n_layers 3: must be even"),
+    ("fit --model.standardize zscore", "--model.standardize zscore: expected one of none, global, per_sublayer"),
+    ("fit --model.nope 3", "--model.nope 3: no such option"),
+    ("fit --model Nope", "--model Nope"),
+    ("fit --trainer.max_epochs x", "--trainer.max_epochs x: expected int or null"),
+    ("fit --config missing.yaml", "--config missing.yaml: File does not exist"),
+    ("fit --run_dir /proc/nowhere --data.train_corpus demo/test", "--run_dir /proc/nowhere: cannot be written to"),
+    ("fit --run_dir short.txt", "--run_dir short.txt: short.txt is not a folder"),
+    ("fit --run_dir not_a_run", "--run_dir not_a_run: is not empty and holds no run"),
+    ("fit --run_dir other_run", "--run_dir other_run: holds another run: its data.model is another, not demo"),
+    ("fit --ckpt_path missing.ckpt", "--ckpt_path missing.ckpt: no such checkpoint"),
+    ("test", "--run_dir runs/latest: no run there yet"),
+    ("test --run_dir not_a_run", "--run_dir not_a_run: holds no run"),
+    ("test --ckpt_path missing.ckpt", "--ckpt_path missing.ckpt: no such checkpoint"),
+    ("test --ckpt_path damaged.ckpt", "--ckpt_path damaged.ckpt: is not a checkpoint of rs_cae"),
+    ("frobnicate", "rs_cae frobnicate: "),
+    ("", "rs_cae : expected"),
+]
+
+
+@pytest.mark.parametrize(("words", "expected"), CASES, ids=[words or "nothing" for words, _ in CASES])
+def test_one_clear_line(here, capsys, words, expected, monkeypatch):
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    before = sorted(here.rglob("*"))
+    assert main(words.split()) == 2
+    error = capsys.readouterr().err.strip().splitlines()
+    assert len(error) == 1, error
+    assert error[0].startswith("error: ")
+    assert expected in error[0]
+    assert len(error[0]) < 500
+    assert sorted(here.rglob("*")) == before
+
+
+def test_the_process_itself_exits_with_two(here):
+    words = [sys.executable, "-m", "rs_cae", "fit", "--data.model", "no_config"]
+    done = subprocess.run(words, capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert done.stderr.strip() == "error: --data.model no_config: the folder has no config.json"
+    assert "Traceback" not in done.stdout
+
+
+def test_a_union_of_types_is_named_in_words():
+    message = (
+        'Parser key "data.n_train":\n  Does not validate against any of the Union subtypes\n'
+        "  Errors:\n    - Expected a <class 'int'>\n    - Expected a <class 'NoneType'>\n  Given value: 1.5"
+    )
+    assert one_line(message, []) == ("--data.n_train", "1.5", "expected int or null")
