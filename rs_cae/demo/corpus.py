@@ -5,7 +5,13 @@
 version of Python and NumPy.
 """
 
+import contextlib
+import hashlib
+import importlib.metadata
 import importlib.util
+import json
+import os
+import platform
 import re
 import sysconfig
 from pathlib import Path
@@ -25,7 +31,32 @@ def load_test_paragraphs() -> list[str]:
 
 
 def load_train_paragraphs() -> list[str]:
-    """Prose paragraphs of the docstrings of the standard library, then of NumPy, less those of the test corpus."""
+    """Prose paragraphs of the docstrings of the standard library, then of NumPy, less those of the test corpus.
+
+    Reading them takes seconds, so they are kept in the user's cache folder, by the versions that they depend on.
+    """
+    cached = _cache_file()
+    try:
+        return [str(paragraph) for paragraph in json.loads(cached.read_text(encoding="utf-8"))]
+    except (OSError, ValueError):
+        paragraphs = _read_train_paragraphs()
+    with contextlib.suppress(OSError):  # a folder that cannot be written costs time, nothing else
+        cached.parent.mkdir(parents=True, exist_ok=True)
+        temporary = cached.with_suffix(f".{os.getpid()}")
+        temporary.write_text(json.dumps(paragraphs), encoding="utf-8")
+        temporary.replace(cached)
+    return paragraphs
+
+
+def _cache_file() -> Path:
+    """Named by the versions of Python and NumPy and by the code that chooses the paragraphs."""
+    code = Path(__file__).read_bytes() + Path(__file__).with_name("docstrings.py").read_bytes()
+    versions = f"{platform.python_version()} {importlib.metadata.version('numpy')}".encode()
+    folder = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    return folder / "rs_cae" / f"demo-train-{hashlib.sha256(versions + code).hexdigest()[:16]}.json"
+
+
+def _read_train_paragraphs() -> list[str]:
     numpy = importlib.util.find_spec("numpy")
     if numpy is None or numpy.origin is None:
         raise RuntimeError("demo/train reads NumPy's docstrings, but NumPy is not installed")
