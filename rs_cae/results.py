@@ -1,6 +1,5 @@
 """What a test leaves behind: xarray datasets under ``RUN_DIR/results`` and headline numbers in ``metrics.json``."""
 
-import json
 import math
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -60,13 +59,6 @@ def write_dataset(path: Path, dataset: xr.Dataset, attributes: dict[str, str | i
 def open_dataset(run_dir: Path | str, name: str) -> xr.Dataset:
     """Read ``RUN_DIR/results/NAME.nc`` into memory."""
     return xr.load_dataset(Path(run_dir) / "results" / f"{name}.nc", engine="h5netcdf")
-
-
-def write_json(path: Path, content: object) -> None:
-    """Write JSON, whole or not at all."""
-    temporary = path.with_suffix(".partial")
-    temporary.write_text(json.dumps(content, indent=2, allow_nan=False) + "\n")
-    temporary.replace(path)
 
 
 def headlines_as_json(headlines: dict[str, Headline]) -> dict[str, dict[str, Any]]:

@@ -11,8 +11,8 @@ from rich.console import Console
 from rich.table import Table
 
 from rs_cae.errors import InputError
-from rs_cae.results import Headline, headlines_as_json, write_dataset, write_json
-from rs_cae.run_folder import RunFolder
+from rs_cae.results import Headline, headlines_as_json, write_dataset
+from rs_cae.run_folder import RunFolder, write_json
 
 
 class RunRecord(Callback):
