@@ -71,7 +71,7 @@ class ReducerModule(LightningModule):
         return loss
 
     def _log_explained_variance(self, split: str, moments: ReconstructionMoments) -> None:
-        explained = explained_variance_pooled(*moments.compute()).squeeze(0)
+        explained = explained_variance_pooled(*moments.moments()).squeeze(0)
         self.log(f"{split}/explained_variance", explained, prog_bar=split == "val")
         moments.reset()
 

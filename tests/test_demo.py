@@ -103,15 +103,21 @@ def test_enough_test_paragraphs_and_always_the_same():
     assert all(text == " ".join(text.split()) for text in paragraphs)
 
 
-def test_a_part_of_the_train_corpus_shares_no_run_of_ten_words_with_the_test_corpus(monkeypatch):
+def test_a_part_of_the_train_corpus_shares_no_run_of_ten_words_with_the_test_corpus(monkeypatch, tmp_path):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))  # neither read the user's cache nor leave a part there
     monkeypatch.setattr(corpus, "python_files", lambda folder, *without: python_files(folder, *without)[:60])
-    assert_disjoint(load_train_paragraphs())
+    train = load_train_paragraphs()
+    assert len(train) < 14_000  # a part indeed
+    assert_disjoint(train)
+    assert train == load_train_paragraphs()  # from the cache
 
 
 @pytest.mark.slow
-def test_the_train_corpus_shares_no_run_of_ten_words_with_the_test_corpus():
+def test_the_train_corpus_shares_no_run_of_ten_words_with_the_test_corpus(monkeypatch, tmp_path):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "first"))
     train = load_train_paragraphs()
     assert_disjoint(train)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "second"))
     assert train == load_train_paragraphs()
 
 

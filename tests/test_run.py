@@ -167,6 +167,14 @@ def test_live_states_equal_remembered_ones(workplace, run_dir):
     assert losses[0] == pytest.approx(losses[1], rel=1e-3)
 
 
+def test_one_test_text_gives_nan_where_there_is_no_variance(run_dir, workplace):
+    best = run_dir / "checkpoints" / "best.ckpt"
+    words = ["test", f"--ckpt_path={best}", "--data.n_test=1", f"--run_dir={workplace / 'one'}"]
+    assert main([*words, "--trainer.enable_progress_bar=false"]) == 0
+    assert np.isnan(open_dataset(workplace / "one", "latent")["explained_variance"]).all()
+    assert json.loads((workplace / "one" / "metrics.json").read_text())["explained_variance_pooled"]["value"] is None
+
+
 @pytest.mark.parametrize("words", [["--model.bottleneck=4"], ["--model.lr=0.1"]])
 def test_options_that_contradict_the_checkpoint_are_refused(run_dir, words, capsys):
     assert main(["test", f"--run_dir={run_dir}", *words]) == 2

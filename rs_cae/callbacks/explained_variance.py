@@ -47,7 +47,7 @@ class ExplainedVariance(Callback):
 
     def on_test_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Compute, and hand the record variables, headlines and the figure."""
-        targets, residuals = self.moments.compute()
+        targets, residuals = self.moments.moments()
         scale = reducer_of(pl_module).standardizer.scale
         layout = trainer.datamodule.layout  # type: ignore[attr-defined]
         record = RunRecord.of(trainer)

@@ -48,10 +48,10 @@ class LatentTrajectory(Callback):
 
     def on_test_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Compute, and hand the record variables, headlines and figures."""
-        latents = self.latents.compute().double().cpu()
+        latents = self.latents.rows().double().cpu()
         steps = velocity(latents)
         along = ("sublayer", "latent")
-        tokens = self.read_tokens.compute().cpu()
+        tokens = self.read_tokens.rows().cpu()
         texts = trainer.datamodule.token_texts(tokens)  # type: ignore[attr-defined]
         mean_low, mean_high = bootstrap_mean_interval(latents, self.bootstrap, seed=self.seed)
         step_low, step_high = bootstrap_mean_interval(steps, self.bootstrap, seed=self.seed)

@@ -49,7 +49,7 @@ class Moments(NamedTuple):
             group = torch.zeros(len(samples), dtype=torch.long, device=samples.device)
         zeros = cls.zeros(groups, *samples.shape[1:], device=samples.device)
         count = zeros.count.index_add(0, group, torch.ones_like(group, dtype=torch.float64))
-        mean = zeros.mean.index_add(0, group, samples) / _align(count, zeros.mean).clamp(min=1)
+        mean = zeros.mean.index_add(0, group, samples) / _align(count, samples.ndim - 1).clamp(min=1)
         squares = (samples - mean[group]).square_()
         return cls(count, mean, zeros.squared_deviations.index_add(0, group, squares))
 
@@ -72,21 +72,21 @@ class Moments(NamedTuple):
     @property
     def variance(self) -> Tensor:
         """[groups, ...], the population variance; NaN for an empty group."""
-        return self.squared_deviations / _align(self.count, self.mean)
+        return self.squared_deviations / _align(self.count, self.mean.ndim - 1)
 
     @property
     def squares(self) -> Tensor:
         """[groups, ...], the sum over samples of x^2."""
-        return self.squared_deviations + _align(self.count, self.mean) * self.mean.square()
+        return self.squared_deviations + _align(self.count, self.mean.ndim - 1) * self.mean.square()
 
     def _union(self, dim: int) -> Moments:
-        weight = _align(self.count, self.mean, self.count.ndim)
-        total = self.count.sum(dim)
-        mean = (weight * self.mean).sum(dim) / _align(total, self.mean.select(dim, 0), total.ndim).clamp(min=1)
+        axes = self.mean.ndim - self.count.ndim
+        weight, total = _align(self.count, axes), self.count.sum(dim)
+        mean = (weight * self.mean).sum(dim) / _align(total, axes).clamp(min=1)
         between = (weight * (self.mean - mean.unsqueeze(dim)).square()).sum(dim)
         return Moments(total, mean, self.squared_deviations.sum(dim) + between)
 
 
-def _align(count: Tensor, target: Tensor, leading: int = 1) -> Tensor:
-    """The count with as many trailing axes of length one as it takes to multiply the target."""
-    return count.reshape(*count.shape, *[1] * (target.ndim - leading))
+def _align(count: Tensor, axes: int) -> Tensor:
+    """The count with this many trailing axes of length one."""
+    return count.reshape(*count.shape, *[1] * axes)

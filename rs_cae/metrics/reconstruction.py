@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import torch
 from torch import Tensor
 from torchmetrics import Metric
 
@@ -20,7 +21,7 @@ class ReconstructionMoments(Metric):
         **kwargs: Passed to ``torchmetrics.Metric``.
     """
 
-    full_state_update = False
+    full_state_update = True  # forward() then updates as update() does, instead of merging field by field
     is_differentiable = False
 
     def __init__(self, sublayers: int, width: int, groups: int = 1, **kwargs: Any) -> None:
@@ -49,6 +50,12 @@ class ReconstructionMoments(Metric):
         targets, residuals = self._merged("targets"), self._merged("residuals")
         filled = targets.count > 0
         return Moments(*(field[filled] for field in targets)), Moments(*(field[filled] for field in residuals))
+
+    def moments(self) -> tuple[Moments, Moments]:
+        """What ``compute`` gives, with the groups' axis that torchmetrics takes from a lone group's count."""
+        targets, residuals = self.compute()
+        restored = [Moments(torch.atleast_1d(part.count), *part[1:]) for part in (targets, residuals)]
+        return restored[0], restored[1]
 
     def _get(self, name: str) -> Moments:
         return Moments(*(getattr(self, f"{name}_{field}") for field in Moments._fields))

@@ -30,6 +30,10 @@ class PerSample(Metric):
         self.values.append(values.detach())
         self.index.append(index.to(values.device))
 
+    def rows(self) -> Tensor:
+        """What ``compute`` gives, with the samples' axis that torchmetrics takes from a lone number."""
+        return torch.atleast_1d(self.compute())
+
     def compute(self) -> Tensor:
         """[samples, ...], by ascending index."""
         index, values = dim_zero_cat(self.index), dim_zero_cat(self.values)
