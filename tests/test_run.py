@@ -115,6 +115,15 @@ def test_figures_are_drawn(run_dir):
     assert names == {"explained_variance", "layer_distance", "mean_trajectory"}
 
 
+def test_weights_and_biases_gets_the_figures(run_dir):
+    images = (run_dir / "wandb").glob("offline-run-*/files/media/images/test/*.png")
+    assert {path.name.rpartition("_")[0].rpartition("_")[0] for path in images} == {
+        "explained_variance",
+        "layer_distance",
+        "mean_trajectory",
+    }
+
+
 def test_test_joins_the_run_and_replaces_its_results(run_dir):
     before = open_dataset(run_dir, "latent")
     (run_dir / "results" / "stale.nc").write_text("from an older test")

@@ -37,7 +37,7 @@ def draw_mean_trajectory(latent: xr.Dataset, individuals: int = 60) -> Figure:
         axes.set(xlabel="latent 0", ylabel="latent 1")
     axes.add_collection(LineCollection(list(single), colors="0.6", linewidths=0.4, alpha=0.5))
     axes.plot(*ending_alike.T, "--", color="black", lw=1, label=f"mean of the {share:.0%} that end in {token!r}")
-    axes.legend(fontsize=8, frameon=False)
+    figure.legend(fontsize=8, frameon=False, loc="outside lower center")
     colour = Normalize(0, float(depth.max()))
     segments = np.stack([mean[:-1], mean[1:]], axis=1)
     axes.add_collection(LineCollection(list(segments), cmap=DEPTH_MAP, norm=colour, array=depth[:-1], linewidths=2))
