@@ -15,7 +15,7 @@ from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 from lightning.pytorch.loggers import CSVLogger, Logger
 
-from rs_cae.callbacks import ExplainedVariance, LatentTrajectory, RunRecord
+from rs_cae.callbacks import ExplainedVariance, LatentTrajectory, ReadTokens, RunRecord
 from rs_cae.callbacks.wandb_logger import finish, wandb_logger
 from rs_cae.commands.joining import Joined, join_run
 from rs_cae.commands.messages import constructor_problem, one_line
@@ -24,6 +24,7 @@ from rs_cae.data import TrajectoryDataModule
 from rs_cae.errors import InputError
 from rs_cae.modules import ReducerModule
 from rs_cae.run_folder import RunFolder
+from rs_cae.stream import processes
 
 DEFAULT_MODEL = "rs_cae.modules.AutoencoderModule"
 TRAINER_DEFAULTS = {"max_epochs": 40, "num_sanity_val_steps": 0, "enable_model_summary": False, "log_every_n_steps": 10}
@@ -100,7 +101,8 @@ class RunCLI(LightningCLI):
         self.identity = identity_of(options)
         given = Path(options.run_dir) if options.run_dir else None
         self.folder = RunFolder(given or self.joined.folder or _new_run_path(options.model.class_path))
-        self.folder.check(self.identity)
+        if processes.launched_rank() == 0:
+            self.folder.check(self.identity)
 
     def instantiate_classes(self) -> None:
         """Instantiate, and turn what the constructors find wrong into input errors."""
@@ -121,7 +123,7 @@ class RunCLI(LightningCLI):
         if options.wandb:
             loggers.append(wandb_logger(self.folder.path))
         attributes = attributes_of(yaml.safe_load(self._run_config()), self.identity)
-        callbacks: list[Any] = [RunRecord(self.folder, attributes)]
+        callbacks: list[Any] = [RunRecord(self.folder, attributes), ReadTokens()]
         if self.subcommand == "fit":
             checkpoints = self.folder.checkpoints
             callbacks.append(
@@ -131,6 +133,7 @@ class RunCLI(LightningCLI):
         accelerator = settings.get("accelerator")
         if accelerator == "auto" and not torch.cuda.is_available():
             keywords["accelerator"] = "cpu"  # Apple's GPUs have no float64, in which the statistics are kept
+        keywords["use_distributed_sampler"] = False  # it pads; the data module's batches are shared out as they are
         return super().instantiate_trainer(logger=loggers, default_root_dir=str(self.folder.path), **keywords)
 
     def before_fit(self) -> None:
@@ -148,7 +151,7 @@ class RunCLI(LightningCLI):
 
     def after_fit(self) -> None:
         """Say where the run lies, and test it if asked to."""
-        best = self.folder.checkpoints / "best.ckpt"
+        best = Path(self.trainer.strategy.broadcast(str(self.folder.checkpoints / "best.ckpt")))
         if self.config.fit.test_after:
             self.trainer.test(self.model, datamodule=self.datamodule, ckpt_path=best, weights_only=True, verbose=False)
         elif self.trainer.is_global_zero:

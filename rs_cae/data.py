@@ -1,47 +1,69 @@
 """The data module: trajectories of a language model's residual stream, as batches for training and testing."""
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from lightning import LightningDataModule
 from torch import Tensor
-from torch.utils.data import DataLoader, Sampler
+from torch.utils.data import DataLoader
 from transformers import PreTrainedModel
 
+from rs_cae.dynamics.kinematics import norm_outliers
 from rs_cae.dynamics.moments import Moments
 from rs_cae.errors import InputError
+from rs_cae.stream import processes
+from rs_cae.stream.cached_origin import CachedOrigin
+from rs_cae.stream.capturing import CaptureSpec, Schedule
 from rs_cae.stream.corpus import CorpusSpec
-from rs_cae.stream.hookpoints import layout_of
 from rs_cae.stream.language_model import LanguageModelSpec, Precision
-from rs_cae.stream.live import LiveTrajectories, TrajectoryBatch, read_trajectories
-from rs_cae.stream.tokens import TokenBatch, Tokenization, TokenPosition
+from rs_cae.stream.origins import LiveOrigin, Origin
+from rs_cae.stream.sampling import GlobalBatches
+from rs_cae.stream.tokens import TokenBatches, TokenPosition
+from rs_cae.stream.trajectories import TrajectoryBatch
 
 VALIDATION_SHARE = 0.1
+ROLE = {"train": "train", "validation": "train", "test": "test"}
+"""The corpus that each split is a part of."""
 
 
 class TrajectoryDataModule(LightningDataModule):
-    """Streams trajectories [batch, sublayers, width] from a language model.
+    """Streams trajectories [batch, sublayers, width] from a language model or from a cache of its trajectories.
 
-    The last tenth of the train texts validates; the test corpus is never seen in training. The language model runs when
-    a batch has reached the device; where the trajectories of the train texts fit into the memory budget they are
-    captured once, before the first epoch, and no epoch runs the model again.
+    The last tenth of the train texts validates; the test corpus is never seen in training. Where the trajectories of a
+    corpus fit into the memory budget they are captured once, before the first batch; otherwise the language model runs
+    when a batch has reached the device. Of several processes each gets a part of every batch.
 
     Args:
         model: ``demo``, a Hugging Face id, or a local folder in Hugging Face format.
+        revision: Branch, tag or commit of a hub model.
         random_init: The same architecture with untrained weights: the control.
         dtype: Precision in which the language model runs; by default float32 on CPU, bfloat16 on GPU.
-        train_corpus: ``demo/train``, ``wikitext-2/train``, or the path of a .txt file with a text a line.
-        test_corpus: ``demo/test``, ``wikitext-2/validation+test``, or the path of a .txt file.
+        device_map: Such as ``auto``: spreads the layers over several devices; needs the package accelerate.
+        hook_points: For a family that is not known: ``layers``, the path of its list of layers, ``attn`` and ``mlp``,
+            the modules of a layer whose input is the residual stream, and, to verify the sums, ``attn_adds`` and
+            ``mlp_adds``, those whose outputs are added.
+        trust_remote_code: Whether code that comes with a model may run.
+        allow_pickle_weights: Whether weights may be read from files other than safetensors.
+        schedule: ``batchwise``, or ``layerwise`` for models larger than memory: one layer's weights at a time.
+        train_corpus: ``demo/train``, ``wikitext-2/train`` (or 103), ``hf:NAME:CONFIG:SPLIT:COLUMN``, or the path of a
+            .txt or .txt.gz file with a text a line.
+        test_corpus: The same; by default ``demo/test``; the paper's is ``wikitext-2/validation+test``.
         min_chars: Least length of a text in characters, inclusive.
         max_chars: Greatest length of a text in characters, inclusive.
         n_train: Train texts, the validation's tenth among them; by default the first 4000, or all if there are fewer.
         n_test: Test texts; by default the first 1000, or all if there are fewer.
-        token_position: The token whose states are read: the ``last`` of each text, or a ``random`` one.
-        batch_size: Texts a training or test step; each gives one state per sublayer.
-        capture_batch_size: Texts a forward pass of the language model when the train texts are captured.
-        num_workers: Processes that tokenize.
+        token_position: The tokens whose states are read: the ``last`` of each text, a ``random`` one, or ``all``.
+        max_positions: With ``all``, at most this many tokens of a text, drawn evenly.
+        source: ``live``, or ``cached`` to read what ``rs_cae cache`` wrote.
+        cache_dir: Folder of the cache.
+        shard_size: Samples a shard of the cache; by default 256 MB of them in float32, at most 1024.
+        batch_size: Samples a training or test step, of all processes together; each gives one state per sublayer.
+        tokens_per_batch: Tokens that the language model runs at a time, padding among them.
+        num_workers: Processes that read or tokenize.
         memory_budget_gb: Trajectories are kept in memory up to this size, in gigabytes.
+        outlier_norm_factor: A sample is an outlier if at any sublayer its norm exceeds this many medians; off if null.
+        outliers: ``report`` outliers, or ``drop`` them.
         seed: Seed of the shuffling, of random positions and of untrained weights.
 
     Raises:
@@ -51,8 +73,14 @@ class TrajectoryDataModule(LightningDataModule):
     def __init__(
         self,
         model: str = "demo",
+        revision: str | None = None,
         random_init: bool = False,
         dtype: Precision | None = None,
+        device_map: str | None = None,
+        hook_points: dict[str, str] | None = None,
+        trust_remote_code: bool = False,
+        allow_pickle_weights: bool = False,
+        schedule: Schedule = "batchwise",
         train_corpus: str = "demo/train",
         test_corpus: str = "demo/test",
         min_chars: int = 100,
@@ -60,142 +88,159 @@ class TrajectoryDataModule(LightningDataModule):
         n_train: int | None = None,
         n_test: int | None = None,
         token_position: TokenPosition = "last",
+        max_positions: int | None = None,
+        source: Literal["live", "cached"] = "live",
+        cache_dir: str | None = None,
+        shard_size: int | None = None,
         batch_size: int = 64,
-        capture_batch_size: int = 32,
+        tokens_per_batch: int = 4096,
         num_workers: int = 0,
         memory_budget_gb: float = 4.0,
+        outlier_norm_factor: float | None = None,
+        outliers: Literal["report", "drop"] = "report",
         seed: int = 0,
     ) -> None:
         super().__init__()
-        self.language_model_spec = LanguageModelSpec(model, random_init, dtype, seed)
-        self.train_spec = CorpusSpec("train", train_corpus, min_chars, max_chars, n_train, default_count=4000)
-        self.test_spec = CorpusSpec("test", test_corpus, min_chars, max_chars, n_test, default_count=1000)
-        for option, value in (("batch_size", batch_size), ("capture_batch_size", capture_batch_size)):
-            if value < 1:
+        at_least_one = {
+            "max_positions": max_positions,
+            "shard_size": shard_size,
+            "batch_size": batch_size,
+            "tokens_per_batch": tokens_per_batch,
+            "outlier_norm_factor": outlier_norm_factor,
+        }
+        for option, value in at_least_one.items():
+            if value is not None and value < 1:
                 raise InputError(f"--data.{option}", value, "must be at least 1")
-        self.token_position = token_position
+        if max_positions is not None and token_position != "all":
+            raise InputError("--data.max_positions", max_positions, "goes with --data.token_position all")
         self.batch_size = batch_size
-        self.capture_batch_size = capture_batch_size
         self.num_workers = num_workers
-        self.memory_budget_bytes = memory_budget_gb * 1e9
+        self.outlier_norm_factor = outlier_norm_factor
+        self.drop_outliers = outliers == "drop"
         self.seed = seed
-        self.config = self.language_model_spec.config()
-        self.layout = layout_of(self.config)
-        self.width: int = self.config.hidden_size
+        language_model = LanguageModelSpec(
+            model, random_init, dtype, seed, revision, hook_points, device_map, trust_remote_code, allow_pickle_weights
+        )
+        corpora = {
+            "train": CorpusSpec("train", train_corpus, min_chars, max_chars, n_train, default_count=4000),
+            "test": CorpusSpec("test", test_corpus, min_chars, max_chars, n_test, default_count=1000),
+        }
+        capture = CaptureSpec(
+            token_position, max_positions, seed, tokens_per_batch, shard_size, schedule, memory_budget_gb * 1e9
+        )
+        self.origin: Origin
+        if source == "cached":
+            self.origin = CachedOrigin(cache_dir, language_model, corpora, capture)
+        else:
+            self.origin = LiveOrigin(language_model, corpora, capture)
+        self.layout = self.origin.layout
+        self.width = self.origin.width
         self.sublayers = len(self.layout)
-        self.sources: dict[str, LiveTrajectories] = {}
-        self._language_model: PreTrainedModel | None = None
+        self.splits: dict[str, Tensor] = {}
+        self.outliers: dict[str, Tensor] = {}
 
     def setup(self, stage: str) -> None:
-        """Read the corpora that the stage needs; the language model is loaded when it first runs."""
-        if stage in ("fit", "validate") and "train" not in self.sources:
-            texts = self.train_spec.load()
-            n_validation = max(1, round(VALIDATION_SHARE * len(texts)))
-            if len(texts) < 2:
-                raise InputError(
-                    "--data.train_corpus", self.train_spec.name, "one text is too few to train and validate"
-                )
-            self.sources["train"] = self._source(texts[:-n_validation])
-            self.sources["validation"] = self._source(texts[-n_validation:])
-        if stage in ("test", "predict") and "test" not in self.sources:
-            self.sources["test"] = self._source(self.test_spec.load())
+        """Open the corpora that the stage needs; the language model is loaded when it first runs."""
+        if stage in ("fit", "validate") and "train" not in self.splits:
+            texts = self._text_count("train")
+            if texts < 2:
+                name = self.origin.corpora["train"].name
+                raise InputError("--data.train_corpus", name, "one text is too few to train and validate")
+            training = texts - max(1, round(VALIDATION_SHARE * texts))
+            self._split("train", 0, training)
+            self._split("validation", training, texts)
+        if stage in ("test", "predict") and "test" not in self.splits:
+            self._split("test", 0, self._text_count("test"))
 
     def describe(self) -> str:
-        """One line: how many texts each split has."""
-        counts = ", ".join(f"{len(source)} {name}" for name, source in self.sources.items())
-        return f"{self.language_model_spec.name}: {self.sublayers} sublayers of width {self.width}; texts: {counts}"
+        """One line: how many samples each split has, and how many texts were cut."""
+        counts = ", ".join(f"{len(samples)} {split}" for split, samples in self.splits.items())
+        line = f"{self.origin.model.name}: {self.sublayers} sublayers of width {self.width}; samples: {counts}"
+        cut = sum(self.provenance(role)["truncated_texts"] for role in {ROLE[split] for split in self.splits})
+        return f"{line}; {cut} texts longer than the context lost tokens from their left" if cut else line
 
     def language_model(self, device: torch.device) -> PreTrainedModel:
         """The language model on the device, loaded on first use; it is no part of any checkpoint."""
-        if self._language_model is None:
-            self._language_model = self.language_model_spec.load(device)
-        return self._language_model
+        return self.origin.language_model(device)
 
     def token_texts(self, tokens: Tensor) -> list[str]:
-        """The text of each of the tokens [n], byte for byte where the tokenizer works on bytes."""
-        tokenizer = next(iter(self.sources.values())).tokenization.tokenizer
-        return [str(tokenizer.decode([token])) for token in tokens.tolist()]
+        """The text of each of the test corpus's tokens [n], byte for byte where the tokenizer works on bytes."""
+        return self.origin.token_texts("test", tokens)
+
+    def provenance(self, role: str) -> dict[str, Any]:
+        """What is worth knowing of the capture of the ``train`` or ``test`` corpus."""
+        return self.origin.provenance(role)
 
     def train_moments(self, device: torch.device) -> Moments:
-        """Moments of the train trajectories over [sublayers, width].
-
-        It passes over the train texts once, and keeps their trajectories, and validation's, if the budget allows.
-        """
-        self._remember_training(device)
-        model = self.language_model(device)
+        """Moments of the train trajectories over [sublayers, width], in one pass that the processes share."""
         moments = Moments.zeros(1, self.sublayers, self.width, device=device)
-        for batch in self.sources["train"].stream(model, self.capture_batch_size, "train moments"):
-            for states in batch.states.split(self.batch_size):
+        for batch in self._trajectories("train", self._chosen("train", device), device, shared=True):
+            for states in batch.states.to(device).split(self.batch_size):
                 moments = Moments.merge(moments, Moments.of(states))
-        return moments
+        everywhere = zip(*(processes.gather(field) for field in moments), strict=True)
+        return Moments.merge(*(Moments(*fields) for fields in everywhere))
 
-    def on_after_batch_transfer(self, batch: TokenBatch | TrajectoryBatch, dataloader_idx: int) -> TrajectoryBatch:
+    def on_after_batch_transfer(self, batch: TokenBatches | TrajectoryBatch, dataloader_idx: int) -> TrajectoryBatch:
         """Run the language model on a batch of tokens; hand a batch of trajectories on."""
-        if isinstance(batch, TrajectoryBatch):
-            return batch
-        return read_trajectories(self.language_model(batch.input_ids.device), batch)
+        return self.origin.run(batch, self._device)
 
-    def train_dataloader(self) -> DataLoader[TokenBatch | TrajectoryBatch]:
+    def train_dataloader(self) -> DataLoader[TokenBatches | TrajectoryBatch]:
         """Shuffled anew each epoch, by the seed."""
-        if self.trainer is not None:
-            self._remember_training(self.trainer.strategy.root_device)
-        return self._loader("train", EpochShuffle(len(self.sources["train"]), self.seed))
+        return self._loader("train", shuffle=True)
 
-    def val_dataloader(self) -> DataLoader[TokenBatch | TrajectoryBatch]:
+    def val_dataloader(self) -> DataLoader[TokenBatches | TrajectoryBatch]:
         """The last tenth of the train texts, in order."""
         return self._loader("validation")
 
-    def test_dataloader(self) -> DataLoader[TokenBatch | TrajectoryBatch]:
+    def test_dataloader(self) -> DataLoader[TokenBatches | TrajectoryBatch]:
         """The test texts, in order."""
         return self._loader("test")
 
-    def _remember_training(self, device: torch.device) -> None:
-        """Capture what is trained and validated on, once, if the budget allows."""
-        model = self.language_model(device)
-        training = [self.sources["train"], self.sources["validation"]]
-        size = sum(map(len, training)) * self.sublayers * self.width * model.dtype.itemsize
-        if size <= self.memory_budget_bytes:
-            for source, title in zip(training, ("capture train", "capture validation"), strict=True):
-                source.remember(model, self.capture_batch_size, title)
+    @property
+    def _device(self) -> torch.device:
+        return torch.device("cpu") if self.trainer is None else self.trainer.strategy.root_device
 
-    def _source(self, texts: list[str]) -> LiveTrajectories:
-        context = self.config.max_position_embeddings
-        tokenizer = self.language_model_spec.tokenizer()
-        return LiveTrajectories(texts, Tokenization(tokenizer, context, self.token_position, self.seed))
+    def _text_count(self, role: str) -> int:
+        held = int(self.origin.open(role).text_of[-1]) + 1
+        return min(held, self.origin.corpora[role].count or held)
 
-    def _loader(self, split: str, sampler: "EpochShuffle | None" = None) -> DataLoader[TokenBatch | TrajectoryBatch]:
+    def _split(self, name: str, start: int, end: int) -> None:
+        """The samples of the texts from start to end."""
+        text_of = self.origin.open(ROLE[name]).text_of
+        self.splits[name] = ((text_of >= start) & (text_of < end)).nonzero().flatten()
+
+    def _chosen(self, split: str, device: torch.device) -> Tensor:
+        """A split's samples, less the outliers if they are to be dropped, once its corpus is ready to be read."""
+        self.origin.prepare(ROLE[split], device)
+        samples = self.splits[split]
+        if self.outlier_norm_factor is None:
+            return samples
+        if split not in self.outliers:
+            batches = self._trajectories(split, samples, device)
+            norms = torch.cat([batch.states.float().norm(dim=-1).cpu() for batch in batches])
+            self.outliers[split] = samples[norm_outliers(norms, self.outlier_norm_factor)]
+        kept = samples[~torch.isin(samples, self.outliers[split])] if self.drop_outliers else samples
+        if len(kept) == 0:
+            raise InputError("--data.outlier_norm_factor", self.outlier_norm_factor, f"drops every {split} sample")
+        return kept
+
+    def _trajectories(
+        self, split: str, samples: Tensor, device: torch.device, shared: bool = False
+    ) -> Iterator[TrajectoryBatch]:
+        """Trajectories of these samples in order, or this process's share of them."""
+        source = self.origin.open(ROLE[split])
+        parts = samples.split(512)
+        for part in parts[processes.rank() :: processes.world_size()] if shared else parts:
+            yield self.origin.run(source.__getitems__(part.tolist()), device)
+
+    def _loader(self, split: str, shuffle: bool = False) -> DataLoader[TokenBatches | TrajectoryBatch]:
+        batches = GlobalBatches(self._chosen(split, self._device), self.batch_size, self.seed if shuffle else None)
         return DataLoader(
-            self.sources[split],
-            batch_size=self.batch_size,
-            sampler=sampler,
+            self.origin.open(ROLE[split]),
+            batch_sampler=batches,
             num_workers=self.num_workers,
             collate_fn=_as_it_is,
         )
-
-
-class EpochShuffle(Sampler[int]):
-    """A permutation that depends on the seed and the epoch alone, so that a resumed run goes on as it would have.
-
-    Args:
-        length: Number of samples.
-        seed: Seed of the permutations.
-    """
-
-    def __init__(self, length: int, seed: int) -> None:
-        self.length = length
-        self.seed = seed
-        self.epoch = 0
-
-    def set_epoch(self, epoch: int) -> None:
-        """Called by the trainer before each epoch."""
-        self.epoch = epoch
-
-    def __len__(self) -> int:
-        return self.length
-
-    def __iter__(self) -> Iterator[int]:
-        generator = torch.Generator().manual_seed(self.seed * 1_000_003 + self.epoch)
-        return iter(torch.randperm(self.length, generator=generator).tolist())
 
 
 def _as_it_is(batch: Any) -> Any:

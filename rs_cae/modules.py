@@ -15,7 +15,8 @@ from rs_cae.metrics.reconstruction import ReconstructionMoments
 from rs_cae.reducers.autoencoder import CompressingAutoencoder
 from rs_cae.reducers.base import Reducer
 from rs_cae.reducers.standardizer import Standardization
-from rs_cae.stream.live import TrajectoryBatch
+from rs_cae.stream import processes
+from rs_cae.stream.trajectories import TrajectoryBatch
 
 
 class ReducerModule(LightningModule):
@@ -65,9 +66,16 @@ class ReducerModule(LightningModule):
         reconstructed = self.reducer.expand(self.reducer.compress(standardized))
         loss = mse_loss(reconstructed, standardized)
         in_raw_units = self.reducer.standardizer.inverse(reconstructed.detach())
-        moments.update(batch.states, in_raw_units, batch.index)
-        shown = split == "val"
-        self.log(f"{split}/loss", loss, on_step=False, on_epoch=True, batch_size=len(batch.index), prog_bar=shown)
+        moments.update(batch.states, in_raw_units, batch.texts)
+        self.log(
+            f"{split}/loss",
+            loss,
+            on_step=False,
+            on_epoch=True,
+            batch_size=len(batch.samples),
+            prog_bar=split == "val",
+            sync_dist=processes.world_size() > 1,
+        )
         return loss
 
     def _log_explained_variance(self, split: str, moments: ReconstructionMoments) -> None:
@@ -122,7 +130,14 @@ class AutoencoderModule(ReducerModule):
     def training_step(self, batch: TrajectoryBatch, batch_index: int) -> Tensor:
         """The loss of a training batch."""
         self.log("train/lr", self.optimizers().param_groups[0]["lr"], on_step=False, on_epoch=True, batch_size=1)  # type: ignore[union-attr]
-        return self._loss(batch, "train", self.train_moments)
+        return self._loss(batch, "train", self.train_moments) * self._share_of_mean(batch)
+
+    def _share_of_mean(self, batch: TrajectoryBatch) -> float:
+        """What makes the mean over processes, which gradients get, the mean over the samples of all of them."""
+        if processes.world_size() == 1:
+            return 1.0
+        own = torch.tensor(float(len(batch.samples)), device=self.device)
+        return float(own * processes.world_size() / processes.total(own))
 
     def configure_optimizers(self) -> Any:
         """AdamW with a linear warm-up and a cosine to zero, counted in steps."""

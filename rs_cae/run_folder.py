@@ -5,6 +5,7 @@ import os
 from pathlib import Path
 from typing import Any
 
+from rs_cae.atomic_files import write_json
 from rs_cae.errors import InputError
 
 
@@ -68,10 +69,3 @@ class RunFolder:
         """The run that wrote a checkpoint; None if it does not lie in one."""
         folder = RunFolder(checkpoint.resolve().parent.parent)
         return folder if folder.identity_file.is_file() else None
-
-
-def write_json(path: Path, content: object) -> None:
-    """Write JSON, whole or not at all."""
-    temporary = path.with_suffix(".partial")
-    temporary.write_text(json.dumps(content, indent=2, allow_nan=False) + "\n")
-    temporary.replace(path)

@@ -2,6 +2,7 @@
 
 from rs_cae.callbacks.explained_variance import ExplainedVariance
 from rs_cae.callbacks.latent_trajectory import LatentTrajectory
+from rs_cae.callbacks.read_tokens import ReadTokens
 from rs_cae.callbacks.run_record import RunRecord
 
-__all__ = ["ExplainedVariance", "LatentTrajectory", "RunRecord"]
+__all__ = ["ExplainedVariance", "LatentTrajectory", "ReadTokens", "RunRecord"]

@@ -14,7 +14,7 @@ from rs_cae.figures.reduced_space import draw_explained_variance
 from rs_cae.metrics.reconstruction import ReconstructionMoments
 from rs_cae.modules import reducer_of
 from rs_cae.results import Headline, depth_coordinates
-from rs_cae.stream.live import TrajectoryBatch
+from rs_cae.stream.trajectories import TrajectoryBatch
 
 
 class ExplainedVariance(Callback):
@@ -43,7 +43,7 @@ class ExplainedVariance(Callback):
         dataloader_idx: int = 0,
     ) -> None:
         """Take in a batch."""
-        self.moments.update(batch.states, outputs["reconstructions"], batch.index)
+        self.moments.update(batch.states, outputs["reconstructions"], batch.texts)
 
     def on_test_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Compute, and hand the record variables, headlines and the figure."""

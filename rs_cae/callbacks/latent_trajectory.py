@@ -13,7 +13,7 @@ from rs_cae.dynamics.resampling import bootstrap_mean_interval
 from rs_cae.figures.reduced_space import draw_layer_distance, draw_mean_trajectory
 from rs_cae.metrics.samples import PerSample
 from rs_cae.results import Headline, depth_coordinates
-from rs_cae.stream.live import TrajectoryBatch
+from rs_cae.stream.trajectories import TrajectoryBatch
 
 
 class LatentTrajectory(Callback):
@@ -31,7 +31,8 @@ class LatentTrajectory(Callback):
     def on_test_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Begin anew."""
         self.latents = PerSample().to(pl_module.device)
-        self.read_tokens = PerSample().to(pl_module.device)
+        self.tokens = PerSample().to(pl_module.device)
+        self.texts = PerSample().to(pl_module.device)
 
     def on_test_batch_end(
         self,
@@ -43,22 +44,22 @@ class LatentTrajectory(Callback):
         dataloader_idx: int = 0,
     ) -> None:
         """Take in a batch."""
-        self.latents.update(outputs["latents"], batch.index)
-        self.read_tokens.update(batch.read_tokens, batch.index)
+        self.latents.update(outputs["latents"], batch.samples)
+        self.tokens.update(batch.tokens, batch.samples)
+        self.texts.update(batch.texts, batch.samples)
 
     def on_test_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Compute, and hand the record variables, headlines and figures."""
         latents = self.latents.rows().double().cpu()
         steps = velocity(latents)
         along = ("sublayer", "latent")
-        tokens = self.read_tokens.rows().cpu()
-        texts = trainer.datamodule.token_texts(tokens)  # type: ignore[attr-defined]
-        mean_low, mean_high = bootstrap_mean_interval(latents, self.bootstrap, seed=self.seed)
-        step_low, step_high = bootstrap_mean_interval(steps, self.bootstrap, seed=self.seed)
+        tokens, texts = self.tokens.rows().cpu(), self.texts.rows().cpu()
+        mean_low, mean_high = bootstrap_mean_interval(latents, self.bootstrap, seed=self.seed, texts=texts)
+        step_low, step_high = bootstrap_mean_interval(steps, self.bootstrap, seed=self.seed, texts=texts)
         variables = {
             "latents": (("sample", *along), latents.float().numpy()),
             "last_token": ("sample", tokens.numpy()),
-            "last_token_text": ("sample", texts),
+            "last_token_text": ("sample", trainer.datamodule.token_texts(tokens)),  # type: ignore[attr-defined]
             "mean_trajectory": (along, latents.mean(dim=0).numpy()),
             "mean_trajectory_low": (along, mean_low.numpy()),
             "mean_trajectory_high": (along, mean_high.numpy()),
@@ -74,11 +75,8 @@ class LatentTrajectory(Callback):
         record.add_figure("mean_trajectory", draw_mean_trajectory(dataset))
         record.add_figure("layer_distance", draw_layer_distance(dataset))
         length = steps.sum(dim=1)
-        low, high = bootstrap_mean_interval(length, self.bootstrap, seed=self.seed)
+        low, high = bootstrap_mean_interval(length, self.bootstrap, seed=self.seed, texts=texts)
         record.add_headline("path_length", Headline(float(length.mean()), "latent units", float(low), float(high)))
-        commonest = (tokens == tokens.mode().values).double()
-        ends = (float(end) for end in bootstrap_mean_interval(commonest, self.bootstrap, seed=self.seed))
-        record.add_headline("share_of_commonest_last_token", Headline(float(commonest.mean()), "1", *ends))
 
 
 def widened_range(latents: Tensor, margin: float = 0.05) -> Tensor:

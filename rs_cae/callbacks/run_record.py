@@ -10,9 +10,10 @@ from matplotlib.figure import Figure
 from rich.console import Console
 from rich.table import Table
 
+from rs_cae.atomic_files import write_json
 from rs_cae.errors import InputError
 from rs_cae.results import Headline, headlines_as_json, write_dataset
-from rs_cae.run_folder import RunFolder, write_json
+from rs_cae.run_folder import RunFolder
 
 
 class RunRecord(Callback):
@@ -44,6 +45,10 @@ class RunRecord(Callback):
         """Add variables to the dataset that becomes ``results/NAME.nc``."""
         held = self.datasets.get(name, xr.Dataset())
         self.datasets[name] = held.merge(dataset, compat="identical", join="outer")
+
+    def add_attribute(self, name: str, value: str | int | float) -> None:
+        """Add an attribute that every dataset carries."""
+        self.notes[name] = value
 
     def add_headline(self, name: str, headline: Headline) -> None:
         """Add a headline number; it is logged as ``test/NAME``."""
@@ -81,6 +86,7 @@ class RunRecord(Callback):
             self._print()
 
     def _clear(self) -> None:
+        self.notes: dict[str, str | int | float] = {}
         self.datasets: dict[str, xr.Dataset] = {}
         self.headlines: dict[str, Headline] = {}
         self.figures: dict[str, Figure] = {}
@@ -88,7 +94,7 @@ class RunRecord(Callback):
     def _write(self) -> None:
         results, figures = _fresh(self.folder.results), _fresh(self.folder.figures)
         for name, dataset in self.datasets.items():
-            write_dataset(results / f"{name}.nc", dataset, self.attributes)
+            write_dataset(results / f"{name}.nc", dataset, {**self.attributes, **self.notes})
         for name, figure in self.figures.items():
             figure.savefig(figures / f"{name}.png")
         _exchange(results, self.folder.results)
@@ -104,6 +110,8 @@ class RunRecord(Callback):
             table.add_row(name.replace("_", " "), f"{line.value:.4g}{unit}", interval, null)
         console = Console()
         console.print(table)
+        if self.notes.get("outlier_samples"):
+            console.print(f"outliers by their norm: {self.notes['outlier_samples']} test samples")
         console.print(f"results: {self.folder.results}\nfigures: {self.folder.figures}", soft_wrap=True)
 
 

@@ -51,7 +51,7 @@ class Joined:
         for name in SET_FROM_DATA:
             held = self.hyperparameters.get(name)
             if self.checkpoint is not None and held != getattr(data, name):
-                model = data.language_model_spec.name
+                model = data.origin.model.name
                 problem = f"made for {name} {held}, but --data.model {model} has {getattr(data, name)}"
                 raise InputError("--ckpt_path", self.checkpoint, problem)
 

@@ -45,3 +45,23 @@ def layer_distance(latents: Tensor) -> Tensor:
         ValueError: If not 3-D or fewer than two sublayers.
     """
     return velocity(latents.double()).mean(dim=0)
+
+
+def norm_outliers(norms: Tensor, factor: float) -> Tensor:
+    """Which samples have, at any sublayer, a norm above ``factor`` medians of that sublayer.
+
+    Single tokens, the first of a text above all, can carry norms a hundredfold of the others', which then make up most
+    of a variance. The rule is ours.
+
+    Args:
+        norms: [samples, sublayers], L2 norms of the states.
+        factor: Norms allowed, in medians over samples.
+
+    Returns:
+        [samples], boolean.
+
+    Example:
+        >>> norm_outliers(torch.tensor([[1.0], [2.0], [3.0], [9.0], [2.0]]), factor=4)
+        tensor([False, False, False,  True, False])
+    """
+    return (norms > factor * norms.median(dim=0).values).any(dim=1)

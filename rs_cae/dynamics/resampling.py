@@ -6,30 +6,35 @@ from torch import Tensor
 
 
 def bootstrap_mean_interval(
-    values: Tensor, draws: int = 1000, level: float = 0.95, seed: int = 0
+    values: Tensor, draws: int = 1000, level: float = 0.95, seed: int = 0, texts: Tensor | None = None
 ) -> tuple[Tensor, Tensor]:
-    """Percentile bootstrap interval of the mean over samples.
+    """Percentile bootstrap interval of the mean over samples, whole texts drawn at a time.
+
+    Samples of one text are not independent of each other, so it is texts that are drawn.
 
     Args:
-        values: [samples, ...], one entry per text.
+        values: [samples, ...].
         draws: Number of resamples, each of as many texts with replacement.
         level: Coverage that is aimed at.
         seed: Seed of the resamples; the same for all trailing entries, which are resampled together.
+        texts: [samples], the text of each sample; a text of its own for each when left out.
 
     Returns:
         Low and high, each of the trailing shape, in float64.
     """
-    samples = len(values)
-    flat = values.double().reshape(samples, -1)
+    flat = values.double().reshape(len(values), -1)
+    text = torch.arange(len(values)) if texts is None else texts.unique(return_inverse=True)[1]
+    size = torch.bincount(text).double()
+    sums = torch.zeros(len(size), flat.shape[1], dtype=torch.float64).index_add(0, text.cpu(), flat.cpu())
     generator = torch.Generator().manual_seed(seed)
-    chosen = torch.randint(samples, (draws, samples), generator=generator)
-    weights = torch.zeros(draws, samples, dtype=torch.float64)
-    weights.scatter_add_(1, chosen, torch.ones(draws, samples, dtype=torch.float64))
-    weights = weights.to(flat.device) / samples
-    tails = torch.tensor([(1 - level) / 2, (1 + level) / 2], dtype=torch.float64, device=flat.device)
-    blocks = [torch.quantile(weights @ block, tails, dim=0) for block in flat.split(4096, dim=1)]
+    chosen = torch.randint(len(size), (draws, len(size)), generator=generator)
+    times = torch.zeros(draws, len(size), dtype=torch.float64)
+    times.scatter_add_(1, chosen, torch.ones(draws, len(size), dtype=torch.float64))
+    drawn = (times @ size.cpu())[:, None]
+    tails = torch.tensor([(1 - level) / 2, (1 + level) / 2], dtype=torch.float64)
+    blocks = [torch.quantile(times @ block / drawn, tails, dim=0) for block in sums.split(4096, dim=1)]
     low, high = torch.cat(blocks, dim=1).reshape(2, *values.shape[1:])
-    return low, high
+    return low.to(values.device), high.to(values.device)
 
 
 def jackknife_interval(whole: Tensor, leave_one_out: Tensor, level: float = 0.95) -> tuple[Tensor, Tensor]:

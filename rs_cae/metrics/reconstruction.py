@@ -17,7 +17,7 @@ class ReconstructionMoments(Metric):
     Args:
         sublayers: Places at which the stream is read.
         width: Units of the residual stream.
-        groups: Groups into which texts are dealt by their index, for intervals by jackknife; 1 for none.
+        groups: Groups into which texts are dealt by their number, for intervals by jackknife; 1 for none.
         **kwargs: Passed to ``torchmetrics.Metric``.
     """
 
@@ -32,15 +32,15 @@ class ReconstructionMoments(Metric):
             for field, value in zip(Moments._fields, empty, strict=True):
                 self.add_state(f"{name}_{field}", default=value, dist_reduce_fx=None)
 
-    def update(self, trajectories: Tensor, reconstructions: Tensor, index: Tensor) -> None:
+    def update(self, trajectories: Tensor, reconstructions: Tensor, texts: Tensor) -> None:
         """Take in a batch.
 
         Args:
             trajectories: [batch, sublayers, width].
             reconstructions: The same shape and units.
-            index: [batch], each text's number in its corpus.
+            texts: [batch], the number of each sample's text: the samples of a text share a group.
         """
-        group = index.to(trajectories.device) % self.groups
+        group = texts.to(trajectories.device) % self.groups
         states = trajectories.double()
         self._add("targets", Moments.of(states, group, self.groups))
         self._add("residuals", Moments.of(states - reconstructions.double(), group, self.groups))

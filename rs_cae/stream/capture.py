@@ -1,82 +1,94 @@
 """Token batches to trajectories: the residual stream before every sublayer, from the unmodified model."""
 
+import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from rs_cae.stream.hookpoints import find_hook_points
-from rs_cae.stream.tokens import TokenBatch, Tokenization, TokenPosition
+from rs_cae.stream.checks import Check
+from rs_cae.stream.hookpoints import HookPoints, context_of, find_hook_points, input_device
+from rs_cae.stream.hooks import reading
+from rs_cae.stream.tokens import TokenBatch, TokenBatches, Tokenization, TokenPosition
+from rs_cae.stream.trajectories import TrajectoryBatch, refuse_not_finite
 
-
-class _AllStatesRead(Exception):  # noqa: N818 - a signal, not an error
-    """Ends the forward pass once the last sublayer's state is known."""
-
-
-@contextmanager
-def reading(modules: Sequence[nn.Module], positions: Tensor) -> Iterator[list[Tensor]]:
-    """While it is open, each module's input at one position per text is appended to the list it yields.
-
-    Once the last module has been read the forward pass ends, and so does the block: nothing above is run. The hooks are
-    gone afterwards, whatever happened.
-
-    Args:
-        modules: In the order in which they run; the first input of each is [batch, tokens, width].
-        positions: [batch], the token that is read in each text.
-    """
-    states: list[Tensor] = []
-    rows = torch.arange(len(positions), device=positions.device)
-
-    def read(module: nn.Module, arguments: tuple[Any, ...], keywords: dict[str, Any]) -> None:
-        stream = arguments[0] if arguments else next(iter(keywords.values()))
-        states.append(stream[rows.to(stream.device), positions.to(stream.device)].clone())
-        if len(states) == len(modules):
-            raise _AllStatesRead
-
-    handles = [module.register_forward_pre_hook(read, with_kwargs=True) for module in modules]
-    try:
-        yield states
-    except _AllStatesRead:
-        pass
-    finally:
-        for handle in handles:
-            handle.remove()
+TOKENS_PER_BATCH = 4096
+"""Tokens that run together unless another budget is given, padding among them."""
 
 
 @torch.inference_mode()
-def capture(model: PreTrainedModel, batch: TokenBatch) -> Tensor:
-    """Trajectories of a batch: the residual stream before each attention and each MLP, at one token a text.
+def capture(model: PreTrainedModel, batch: TokenBatch, points: HookPoints | None = None) -> Tensor:
+    """Trajectories of a batch: the residual stream before each attention and each MLP, at the batch's samples.
 
     At every pre-attention sublayer it equals ``output_hidden_states`` to the bit. Neither the last MLP nor the language
-    model's head is run.
+    model's head is run. Where layers lie on several devices, each state is gathered from its own.
 
     Args:
-        model: A Hugging Face causal language model of a known family, on the batch's device.
+        model: A Hugging Face causal language model, on the batch's device.
         batch: What to run.
+        points: Where its residual stream is; found by its family when left out.
 
     Returns:
-        [batch, sublayers, width], in the model's precision and on the batch's device.
+        [samples, sublayers, width], in the model's precision and on the batch's device.
 
     Raises:
         KeyError: If the model's family is not known.
-        ValueError: If the model is compiled: hooks added later would be dropped silently.
+        ValueError: If the model is compiled, as hooks added later would be dropped silently; or if it runs in float16,
+            in which residual streams overflow.
         FloatingPointError: If a state is not finite.
     """
     if hasattr(model, "_orig_mod"):
         raise ValueError("the model is compiled and would ignore hooks: capture from the model before torch.compile")
-    points = find_hook_points(model)
-    with reading(points.readers, batch.positions) as states:
+    if model.dtype == torch.float16:
+        raise ValueError("the model runs in float16, in which residual streams overflow: use bfloat16 or float32")
+    points = points or find_hook_points(model)
+    with reading(points.readers, batch) as states:
         model.base_model(input_ids=batch.input_ids, attention_mask=batch.attention_mask, use_cache=False)
     trajectories = torch.stack([state.to(batch.input_ids.device) for state in states], dim=1)
-    finite = trajectories.isfinite().all(dim=-1)
-    if not finite.all():
-        row, sublayer = torch.nonzero(~finite)[0].tolist()
-        place = points.layout.labels[sublayer]
-        raise FloatingPointError(f"the state of text {int(batch.index[row])} at sublayer {place} is not finite")
+    refuse_not_finite(trajectories, batch, points.layout)
     return trajectories
+
+
+class Batchwise:
+    """Captures by running each batch through all layers, with the whole model in memory.
+
+    Args:
+        model: A Hugging Face causal language model.
+        points: Where its residual stream is.
+        checks: What was found when they were verified.
+    """
+
+    def __init__(self, model: PreTrainedModel, points: HookPoints, checks: tuple[Check, ...] = ()) -> None:
+        self.model = model
+        self.points = points
+        self.checks = checks
+        self.dtype = model.dtype
+        self.shape = len(points.layout), model.config.get_text_config().hidden_size
+
+    def trajectories(self, requests: Sequence[TokenBatches]) -> Iterator[TrajectoryBatch]:
+        """The trajectories of each request in turn; see ``Capturer``."""
+        device = input_device(self.model)
+        for request in requests:
+            parts = [TokenBatch(*(field.to(device) for field in part)) for part in request.parts]
+            captured = [
+                TrajectoryBatch(
+                    capture(self.model, part, self.points), part.tokens, part.positions, part.samples, part.texts
+                )
+                for part in parts
+            ]
+            yield TrajectoryBatch.join(captured).take(request.order)
+
+    def seconds(self, requests: Sequence[TokenBatches]) -> float:
+        """About how long these requests would take, from the batch of median size, run twice."""
+        parts = [part for request in requests for part in request.parts]
+        median = sorted(parts, key=lambda part: part.input_ids.numel())[len(parts) // 2]
+        request = TokenBatches([median], torch.arange(len(median.samples)))
+        for _ in range(2):  # the first pays for what is set up once
+            began = time.perf_counter()
+            next(self.trajectories([request])).states.sum().item()
+            taken = time.perf_counter() - began
+        return taken * sum(part.input_ids.numel() for part in parts) / median.input_ids.numel()
 
 
 def capture_texts(
@@ -84,25 +96,20 @@ def capture_texts(
     tokenizer: PreTrainedTokenizerBase,
     texts: Sequence[str],
     position: TokenPosition = "last",
-    batch_size: int = 32,
+    tokens_per_batch: int = TOKENS_PER_BATCH,
 ) -> Tensor:
     """Trajectories of any texts, batched by like lengths and given back in the texts' order.
 
     Args:
         model: A Hugging Face causal language model of a known family.
         tokenizer: Its tokenizer.
-        texts: Each gives one trajectory.
+        texts: Each gives one trajectory, or one for each of its tokens if ``position`` is ``all``.
         position: Which token is read; see ``Tokenization``.
-        batch_size: Texts a forward pass.
+        tokens_per_batch: Tokens that run together, padding among them.
 
     Returns:
-        [texts, sublayers, width], on the model's device.
+        [samples, sublayers, width], on the model's device.
     """
-    tokenization = Tokenization(tokenizer, model.config.max_position_embeddings, position)
-    order = sorted(range(len(texts)), key=lambda number: len(texts[number]))
-    parts = []
-    for start in range(0, len(order), batch_size):
-        chosen = order[start : start + batch_size]
-        batch = tokenization.batch([texts[number] for number in chosen], chosen)
-        parts.append(capture(model, TokenBatch(*(field.to(model.device) for field in batch))))
-    return torch.cat(parts)[torch.tensor(order).argsort().to(model.device)]
+    tokenized = Tokenization(tokenizer, context_of(model.config), position)(texts)
+    request = tokenized.batches(range(len(tokenized)), tokens_per_batch)
+    return next(Batchwise(model, find_hook_points(model)).trajectories([request])).states

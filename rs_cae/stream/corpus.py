@@ -1,27 +1,36 @@
 """Corpora by name, and which of their texts are taken."""
 
-import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from pathlib import Path
+from itertools import islice
 
 from rs_cae.demo.corpus import load_test_paragraphs, load_train_paragraphs
 from rs_cae.errors import InputError
+from rs_cae.stream.corpus_readers import HUB_FORM, hub_column, read_dataset, read_text_file, wikitext_column
 
-WIKITEXT_REPOSITORY = "Salesforce/wikitext"
-WIKITEXT_REVISION = "b08601e04326c79dfdd32d625aee71d232d685c3"
+_DEMO: dict[str, Callable[[], list[str]]] = {"demo/train": load_train_paragraphs, "demo/test": load_test_paragraphs}
+_KNOWN = ", ".join([*_DEMO, "wikitext-2/SPLIT", "wikitext-103/SPLIT", HUB_FORM])
 
 
 @dataclass(frozen=True)
 class CorpusSpec:
     """A corpus and the texts that are taken from it: the first that qualify, in order.
 
-    Lines are stripped; headings (first character ``=``) and texts outside the length bounds are dropped.
+    Texts are stripped; headings (first character ``=``), empty texts and those outside the length bounds are dropped.
+    Reading stops with the last text that is taken. The names of corpora:
+
+    - ``demo/train`` and ``demo/test``: nothing to download.
+    - ``wikitext-2/SPLIT`` and ``wikitext-103/SPLIT``, where SPLIT is such as ``train`` or ``validation+test``: the raw
+      version at a pinned revision, downloaded once.
+    - ``hf:NAME:CONFIG:SPLIT:COLUMN``: a column of any Hugging Face dataset, streamed; a row is a text, line breaks and
+      all. NAME is an id on the hub, or a local folder of parquet, JSON or text files. CONFIG may be empty.
+    - The path of a ``.txt`` or ``.txt.gz`` file in utf-8, a text a line.
+
+    Without a network, a dataset is taken from the cache: what ``hf download`` or an earlier download has left there.
 
     Attributes:
         role: ``train`` or ``test``; names the options in messages.
-        name: ``demo/train``, ``demo/test``, ``wikitext-2/train``, ``wikitext-2/validation+test`` (or 103), or the path
-            of a .txt file with a text a line.
+        name: See above.
         min_chars: Least length of a stripped text in characters, inclusive.
         max_chars: Greatest length of a stripped text in characters, inclusive.
         count: How many texts; as many as there are, up to ``default_count``, when left out.
@@ -35,6 +44,12 @@ class CorpusSpec:
     count: int | None
     default_count: int
 
+    @property
+    def revision(self) -> str | None:
+        """The commit that the corpus is pinned to on the hub, where it is pinned."""
+        wikitext = wikitext_column(self.name)
+        return wikitext.revision if wikitext else None
+
     def load(self) -> list[str]:
         """The chosen texts.
 
@@ -44,52 +59,28 @@ class CorpusSpec:
         corpus, count = f"--data.{self.role}_corpus", f"--data.n_{self.role}"
         if self.min_chars > self.max_chars:
             raise InputError("--data.min_chars", self.min_chars, f"is above --data.max_chars {self.max_chars}")
+        if self.count is not None and self.count < 1:
+            raise InputError(count, self.count, "must be at least 1")
         stripped = (text.strip() for text in self._read(corpus))
-        texts = [
-            text for text in stripped if self.min_chars <= len(text) <= self.max_chars and text[:1] not in ("=", "")
-        ]
+        texts = list(islice(filter(self._qualifies, stripped), self.count or self.default_count))
         bounds = f"{self.min_chars} to {self.max_chars} characters"
         if not texts:
             raise InputError(corpus, self.name, f"none of its texts has {bounds}")
-        if self.count is not None and self.count < 1:
-            raise InputError(count, self.count, "must be at least 1")
-        if self.count is not None and self.count > len(texts):
+        if self.count is not None and len(texts) < self.count:
             raise InputError(count, self.count, f"only {len(texts)} texts of {bounds} qualify in {self.name}")
-        return texts[: self.count or self.default_count]
+        return texts
 
-    def _read(self, option: str) -> list[str]:
+    def _qualifies(self, text: str) -> bool:
+        return self.min_chars <= len(text) <= self.max_chars and text[:1] not in ("=", "")
+
+    def _read(self, option: str) -> Iterator[str]:
         if self.name in _DEMO:
-            return _DEMO[self.name]()
-        if self.name.startswith("wikitext-"):
-            return _read_wikitext(self.name, option)
-        if not self.name.endswith(".txt"):
-            known = ", ".join([*_DEMO, "wikitext-2/SPLIT", "wikitext-103/SPLIT"])
-            raise InputError(option, self.name, f"no such corpus; give {known} or the path of a .txt file")
-        try:
-            lines = Path(self.name).read_text(encoding="utf-8").splitlines()
-        except (OSError, UnicodeDecodeError) as error:
-            raise InputError(option, self.name, f"cannot be read: {error}") from error
-        if not any(line.strip() for line in lines):
-            raise InputError(option, self.name, "the file is empty")
-        return lines
-
-
-_DEMO: dict[str, Callable[[], list[str]]] = {"demo/train": load_train_paragraphs, "demo/test": load_test_paragraphs}
-
-
-def _read_wikitext(name: str, option: str) -> list[str]:
-    """Such as ``wikitext-2/validation+test``: the raw version, at a pinned revision."""
-    version, _, split = name.partition("/")
-    try:
-        import datasets
-
-        if os.environ.get("HF_HUB_OFFLINE"):
-            datasets.config.HF_HUB_OFFLINE = True
-        data = datasets.load_dataset(
-            WIKITEXT_REPOSITORY, f"{version}-raw-v1", split=split or "train", revision=WIKITEXT_REVISION
-        )
-    except (OSError, ValueError) as error:
-        remedy = f"`hf download --repo-type dataset {WIKITEXT_REPOSITORY}` fetches it; demo/train needs none"
-        raise InputError(option, name, f"cannot be loaded ({error}); {remedy}") from error
-    texts: list[str] = data["text"][:]
-    return texts
+            return iter(_DEMO[self.name]())
+        if self.name.startswith("hf:"):
+            return read_dataset(hub_column(self.name, option), self.name, option)
+        wikitext = wikitext_column(self.name)
+        if wikitext:
+            return read_dataset(wikitext, self.name, option)
+        if self.name.endswith((".txt", ".txt.gz")):
+            return read_text_file(self.name, option)
+        raise InputError(option, self.name, f"no such corpus; give {_KNOWN} or the path of a .txt or .txt.gz file")

@@ -1,67 +1,103 @@
-"""Where each model family keeps its residual stream: the modules whose input it is."""
+"""The residual stream of one model: which modules receive it, and which add to it."""
 
+from collections.abc import Mapping
 from operator import attrgetter
 from typing import NamedTuple
 
+import torch
 from torch import nn
 from transformers import PretrainedConfig, PreTrainedModel
 
+from rs_cae.stream.families import FAMILIES, Family
 from rs_cae.sublayers import SublayerLayout
 
-
-class Family(NamedTuple):
-    """The names of a family's modules.
-
-    Attributes:
-        layers: Path of the list of layers in the headless model.
-        readers: Per site, the module of a layer whose first input is the residual stream at that site.
-    """
-
-    layers: str
-    readers: dict[str, str]
-
-
-_PRE_NORM = Family("layers", {"attn": "input_layernorm", "mlp": "post_attention_layernorm"})
-
-FAMILIES = {"llama": _PRE_NORM, "mistral": _PRE_NORM, "qwen2": _PRE_NORM, "qwen3": _PRE_NORM}
-"""Known families by their ``config.model_type``."""
+HookNames = Mapping[str, str] | None
+"""Names that a user gives for a family that is not in the table; see ``Family.by_hand``."""
 
 
 class HookPoints(NamedTuple):
-    """A model's residual stream: the modules that receive it, in the order in which they run.
+    """A model's residual stream, sublayer by sublayer in the order in which they run.
 
     Attributes:
-        layout: Sublayer of each module.
-        readers: S modules; the first positional input of each is the stream, [batch, tokens, width].
+        layout: Layer and site of each sublayer.
+        readers: S modules; the first input of each is the stream, [batch, tokens, width].
+        adders: For each sublayer the modules whose outputs, summed, are added to the stream; empty where not known.
+        multiplier: By which that sum is multiplied first.
+        layers: The layers' modules.
     """
 
     layout: SublayerLayout
     readers: list[nn.Module]
+    adders: list[list[nn.Module]]
+    multiplier: float
+    layers: nn.ModuleList
 
 
-def family_of(config: PretrainedConfig) -> Family:
-    """The family's table entry.
+def family_of(config: PretrainedConfig, names: HookNames = None) -> Family:
+    """Where a model with this configuration keeps its residual stream.
 
     Raises:
-        KeyError: If the family is not known; the message lists those that are.
+        KeyError: If the family is not known and no names were given; the message lists those that are.
+        ValueError: If the model has no residual stream, or the names cannot be used.
     """
+    if names:
+        return Family.by_hand(names)
     if config.model_type not in FAMILIES:
-        raise KeyError(f"family {config.model_type!r} is not a known decoder; known: {', '.join(sorted(FAMILIES))}")
-    return FAMILIES[config.model_type]
+        known = ", ".join(sorted(FAMILIES))
+        raise KeyError(
+            f"family {config.model_type!r} is not a known decoder; known: {known}. Where its modules are named in "
+            f"another way, give them: --data.hook_points '{{layers: model.layers, attn: input_layernorm, mlp: "
+            f"post_attention_layernorm}}', and check with `rs_cae verify`"
+        )
+    return FAMILIES[config.model_type].of(config)
 
 
-def layout_of(config: PretrainedConfig) -> SublayerLayout:
-    """The sublayers of a model, from its configuration alone."""
-    return SublayerLayout(config.num_hidden_layers, tuple(family_of(config).readers))
+def layout_of(config: PretrainedConfig, names: HookNames = None) -> SublayerLayout:
+    """The sublayers of a model, from its configuration alone: 2L, or L where attention and MLP run in parallel."""
+    text = config.get_text_config()
+    return SublayerLayout(text.num_hidden_layers, tuple(family_of(config, names).sites))
 
 
-def find_hook_points(model: PreTrainedModel) -> HookPoints:
-    """The modules of a loaded model at which its residual stream is read.
+def context_of(config: PretrainedConfig) -> int | None:
+    """The most tokens that a model takes; None where its positions know no bound."""
+    return getattr(config.get_text_config(), "max_position_embeddings", None)
+
+
+def input_device(model: PreTrainedModel) -> torch.device:
+    """Where a model, which may lie on several devices, takes its tokens."""
+    return next(model.get_input_embeddings().parameters()).device
+
+
+def find_hook_points(model: PreTrainedModel, names: HookNames = None) -> HookPoints:
+    """The modules of a model at which its residual stream is read.
 
     Raises:
-        KeyError: If the model's family is not known.
+        KeyError: If the model's family is not known and no names were given.
+        ValueError: If the model has no residual stream, or a name is not that of a module.
     """
-    family = family_of(model.config)
-    layers = attrgetter(family.layers)(model.base_model)
-    readers = [layer.get_submodule(name) for layer in layers for name in family.readers.values()]
-    return HookPoints(layout_of(model.config), readers)
+    family = family_of(model.config, names)
+    layers = _layers(model, family.layers)
+    text = model.config.get_text_config()
+    layout = SublayerLayout(len(layers), tuple(family.sites))
+    try:
+        readers = [layer.get_submodule(site.reads) for layer in layers for site in family.sites.values()]
+        adders = [
+            [layer.get_submodule(name) for name in site.adds] for layer in layers for site in family.sites.values()
+        ]
+    except AttributeError as error:
+        held = ", ".join(name for name, _ in layers[0].named_children())
+        raise ValueError(f"{error}; a layer has {held}") from error
+    multiplier = float(getattr(text, family.multiplier)) if family.multiplier else 1.0
+    return HookPoints(layout, readers, adders, multiplier, layers)
+
+
+def _layers(model: PreTrainedModel, path: str) -> nn.ModuleList:
+    """The list of layers by its path from the headless model or, as a printed model shows it, from the whole."""
+    for root in (model.base_model, model):
+        try:
+            found = attrgetter(path)(root)
+        except AttributeError:
+            continue
+        if isinstance(found, nn.ModuleList) and len(found):
+            return found
+    raise ValueError(f"the model has no list of layers {path!r}")

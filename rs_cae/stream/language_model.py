@@ -1,9 +1,10 @@
 """Finding and loading language models: the demo's, a local folder's, or the Hugging Face hub's."""
 
+import hashlib
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from transformers import (
@@ -17,34 +18,53 @@ from transformers import (
 from transformers.utils import logging as transformers_logging
 
 from rs_cae.errors import InputError
-from rs_cae.stream.hookpoints import family_of
+from rs_cae.stream.hookpoints import HookNames, family_of
 
 Precision = Literal["float32", "bfloat16"]
 
 
 @dataclass(frozen=True)
 class LanguageModelSpec:
-    """Which language model, and how it is run.
+    """Which language model, and how it is loaded. Access to gated models comes from the Hugging Face login alone.
 
     Attributes:
         name: ``demo``, a Hugging Face id, or a local folder.
         random_init: The same architecture with untrained weights: the control.
         dtype: Precision in which the model runs; by default float32 on CPU and bfloat16 on GPU.
         seed: Seed of the untrained weights.
+        revision: Branch, tag or commit of a hub model.
+        hook_points: Names of the modules around the residual stream, for a family that is not in the table.
+        device_map: Passed to Transformers, which spreads a model's layers over several devices by it.
+        trust_remote_code: Whether code that comes with a model may run.
+        allow_pickle_weights: Whether weights may be read from files other than safetensors.
     """
 
     name: str = "demo"
     random_init: bool = False
     dtype: Precision | None = None
     seed: int = 0
+    revision: str | None = None
+    hook_points: HookNames = None
+    device_map: str | None = None
+    trust_remote_code: bool = False
+    allow_pickle_weights: bool = False
 
     @property
     def path(self) -> str:
         """What ``from_pretrained`` takes."""
         return str(files("rs_cae.demo") / "model") if self.name == "demo" else self.name
 
+    @property
+    def _source(self) -> dict[str, Any]:
+        revision = {} if self.revision is None else {"revision": self.revision}
+        return {"trust_remote_code": self.trust_remote_code, **revision}
+
+    def precision(self, device: torch.device) -> Precision:
+        """The precision in which the model runs on a device."""
+        return self.dtype or ("bfloat16" if device.type == "cuda" else "float32")
+
     def config(self) -> PretrainedConfig:
-        """The model's configuration, checked: a decoder of a known family.
+        """The model's configuration, checked: a decoder whose residual stream can be read.
 
         Raises:
             InputError: If there is no such model, or it is none whose residual stream can be read.
@@ -52,37 +72,87 @@ class LanguageModelSpec:
         if Path(self.path).is_dir() and not (Path(self.path) / "config.json").is_file():
             raise InputError("--data.model", self.name, "the folder has no config.json")
         try:
-            config = AutoConfig.from_pretrained(self.path)
+            config = AutoConfig.from_pretrained(self.path, **self._source)
         except (OSError, ValueError) as error:
+            if "trust_remote_code" in str(error):
+                hint = "comes with code of its own; `--data.trust_remote_code true` lets it run, if you trust it"
+                raise InputError("--data.model", self.name, hint) from error
             hint = "neither a local folder with config.json nor a model of the Hugging Face hub that can be reached"
             raise InputError("--data.model", self.name, f"{hint}; `--data.model demo` needs no download") from error
         if config.is_encoder_decoder:
             raise InputError("--data.model", self.name, f"{config.model_type} is an encoder-decoder, not a decoder")
         try:
-            family_of(config)
+            family_of(config, self.hook_points)
         except KeyError as error:
             raise InputError("--data.model", self.name, str(error.args[0])) from error
+        except ValueError as error:
+            option, value = ("hook_points", self.hook_points) if self.hook_points else ("model", self.name)
+            raise InputError(f"--data.{option}", value, str(error)) from error
         return config
 
     def load(self, device: torch.device) -> PreTrainedModel:
-        """The model in evaluation mode, its weights frozen, on the device."""
+        """The model in evaluation mode, its weights frozen, on the device or spread by its device map.
+
+        Raises:
+            InputError: If its weights cannot be loaded.
+        """
         transformers_logging.disable_progress_bar()
-        dtype = getattr(torch, self.dtype or ("bfloat16" if device.type == "cuda" else "float32"))
+        dtype = getattr(torch, self.precision(device))
         config = self.config()
         if self.random_init:
             with torch.random.fork_rng():
                 torch.manual_seed(self.seed)
-                model = AutoModelForCausalLM.from_config(config, dtype=dtype)
+                model = AutoModelForCausalLM.from_config(config, dtype=dtype, trust_remote_code=self.trust_remote_code)
         else:
-            try:
-                model = AutoModelForCausalLM.from_pretrained(self.path, dtype=dtype, use_safetensors=True)
-            except OSError as error:
-                raise InputError("--data.model", self.name, f"no weights can be loaded: {error}") from error
-        return model.to(device).eval().requires_grad_(False)
+            model = self._load_weights(dtype)
+        model = model if self.device_map else model.to(device)
+        return model.eval().requires_grad_(False)
+
+    def _load_weights(self, dtype: torch.dtype) -> PreTrainedModel:
+        safetensors = None if self.allow_pickle_weights else True
+        options = {**self._source, "use_safetensors": safetensors, "device_map": self.device_map}
+        try:
+            return AutoModelForCausalLM.from_pretrained(self.path, dtype=dtype, **options)
+        except OSError as error:
+            hint = "" if self.allow_pickle_weights else " (`--data.allow_pickle_weights true` also takes .bin files)"
+            raise InputError("--data.model", self.name, f"no weights can be loaded: {error}{hint}") from error
+        except (ImportError, ValueError) as error:
+            if self.device_map is None:
+                raise
+            raise InputError("--data.device_map", self.device_map, f"cannot be used: {error}") from error
 
     def tokenizer(self) -> PreTrainedTokenizerBase:
-        """The model's tokenizer."""
+        """The model's tokenizer.
+
+        Raises:
+            InputError: If it has none that can be loaded.
+        """
         try:
-            return AutoTokenizer.from_pretrained(self.path)
+            return AutoTokenizer.from_pretrained(self.path, **self._source)
         except (OSError, ValueError) as error:
             raise InputError("--data.model", self.name, f"no tokenizer can be loaded: {error}") from error
+
+    def weights_identity(self) -> str:
+        """What the weights are, whatever the model is called: a hub commit, a seed, or a SHA-256 of the files.
+
+        Hashing a local folder reads all of it, at about a gigabyte a second.
+        """
+        if self.random_init:
+            return f"untrained, seed {self.seed}"
+        folder = Path(self.path)
+        if not folder.is_dir():
+            return f"commit {self.config()._commit_hash}"
+        digest = hashlib.sha256()
+        suffixes = ("*.safetensors", "*.bin") if self.allow_pickle_weights else ("*.safetensors",)
+        for file in sorted(file for suffix in suffixes for file in folder.glob(suffix)):
+            with file.open("rb") as content:
+                digest.update(hashlib.file_digest(content, "sha256").digest())
+        return f"sha256 {digest.hexdigest()}"
+
+
+def tokenizer_identity(tokenizer: PreTrainedTokenizerBase) -> str:
+    """SHA-256 of all that decides how a tokenizer splits a text."""
+    backend = getattr(tokenizer, "backend_tokenizer", None)
+    rules = backend.to_str() if backend is not None else str(sorted(tokenizer.get_vocab().items()))
+    special = sorted((name, str(token)) for name, token in tokenizer.special_tokens_map.items())
+    return hashlib.sha256(f"{rules}{special}".encode()).hexdigest()

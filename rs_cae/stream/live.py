@@ -1,80 +1,91 @@
 """Trajectories of a corpus straight from the language model, kept in memory where they fit."""
 
-from collections.abc import Iterator
-from typing import NamedTuple
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
 
 import torch
 from rich.progress import track
 from torch import Tensor
 from torch.utils.data import Dataset
-from transformers import PreTrainedModel
 
-from rs_cae.stream.capture import capture
-from rs_cae.stream.tokens import TokenBatch, Tokenization
+from rs_cae.stream import processes
+from rs_cae.stream.batching import chunks_of_whole_texts
+from rs_cae.stream.tokens import TokenBatches, TokenizedTexts
+from rs_cae.stream.trajectories import Capturer, TrajectoryBatch
 
 
-class TrajectoryBatch(NamedTuple):
-    """What reducers are trained and tested on.
+class Trajectories(Dataset[TokenBatches | TrajectoryBatch], ABC):
+    """The trajectories of a corpus, by sample number.
+
+    A batch is asked for as a whole. It comes as trajectories or, where the language model has yet to run, as tokens
+    that a ``Capturer`` turns into them.
 
     Attributes:
-        states: [batch, sublayers, width], in the language model's precision.
-        read_tokens: [batch], ids of the tokens whose states they are.
-        index: [batch], which text of the corpus each one is.
+        text_of: [samples], ascending: the text of each sample.
     """
 
-    states: Tensor
-    read_tokens: Tensor
-    index: Tensor  # type: ignore[assignment]  # in place of the tuple's method, which nobody calls
-
-
-def read_trajectories(model: PreTrainedModel, batch: TokenBatch) -> TrajectoryBatch:
-    """Run the language model on tokens that already lie on its device."""
-    return TrajectoryBatch(capture(model, batch), batch.read_tokens, batch.index)
-
-
-class LiveTrajectories(Dataset[TokenBatch | TrajectoryBatch]):
-    """A corpus of texts as a dataset of batches.
-
-    Until it is remembered a batch is of tokens, which the loader's workers make and ``read_trajectories`` turns into
-    trajectories on the model's device. From then on a batch is of trajectories, and the language model rests.
-
-    Args:
-        texts: The corpus.
-        tokenization: How texts become tokens.
-    """
-
-    def __init__(self, texts: list[str], tokenization: Tokenization) -> None:
-        self.texts = texts
-        self.tokenization = tokenization
-        self.remembered: TrajectoryBatch | None = None
+    text_of: Tensor
 
     def __len__(self) -> int:
-        return len(self.texts)
+        return len(self.text_of)
 
-    def __getitem__(self, index: int) -> TokenBatch | TrajectoryBatch:
-        return self.__getitems__([index])
+    def __getitem__(self, sample: int) -> TokenBatches | TrajectoryBatch:
+        return self.__getitems__([sample])
 
-    def __getitems__(self, index: list[int]) -> TokenBatch | TrajectoryBatch:
+    @abstractmethod
+    def __getitems__(self, samples: Sequence[int]) -> TokenBatches | TrajectoryBatch:
+        """A batch of these samples, in this order."""
+
+
+class LiveTrajectories(Trajectories):
+    """A corpus of texts whose trajectories the language model makes on demand.
+
+    Until it is remembered a batch is of tokens, padded by the loader's workers. From then on it is of trajectories, and
+    the language model rests.
+
+    Args:
+        tokenized: The corpus.
+        tokens_per_batch: Tokens that run together, padding among them.
+        chunk_size: Samples that are captured together when the corpus is remembered.
+    """
+
+    def __init__(self, tokenized: TokenizedTexts, tokens_per_batch: int, chunk_size: int) -> None:
+        self.tokenized = tokenized
+        self.text_of = tokenized.text_of
+        self.tokens_per_batch = tokens_per_batch
+        self.chunks = chunks_of_whole_texts(self.text_of, chunk_size)
+        self.remembered: TrajectoryBatch | None = None
+
+    def __getitems__(self, samples: Sequence[int]) -> TokenBatches | TrajectoryBatch:
         if self.remembered is None:
-            return self.tokenization.batch([self.texts[number] for number in index], index)
-        return TrajectoryBatch(*(field[torch.tensor(index)] for field in self.remembered))
+            return self.tokenized.batches(samples, self.tokens_per_batch)
+        return self.remembered.take(torch.as_tensor(samples))
 
-    def stream(self, model: PreTrainedModel, batch_size: int, title: str) -> Iterator[TrajectoryBatch]:
-        """All trajectories once, in batches of like lengths, with a progress bar."""
+    def requests(self, chunks: Sequence[range]) -> list[TokenBatches]:
+        """What a capturer is asked for, chunk by chunk."""
+        return [self.tokenized.batches(chunk, self.tokens_per_batch) for chunk in chunks]
+
+    def remember(self, capturer: Capturer, title: str) -> None:
+        """Run all texts now and keep their trajectories in main memory, each process a part of them for all."""
         if self.remembered is not None:
-            yield TrajectoryBatch(*(field.to(model.device) for field in self.remembered))
             return
-        order = sorted(range(len(self)), key=lambda number: len(self.texts[number]))
-        starts = range(0, len(order), batch_size)
-        for start in track(starts, description=f"{title}: {len(self)} texts"):
-            chosen = order[start : start + batch_size]
-            tokens = self.tokenization.batch([self.texts[number] for number in chosen], chosen)
-            yield read_trajectories(model, TokenBatch(*(field.to(model.device) for field in tokens)))
+        own = self.chunks[processes.rank() :: processes.world_size()]
+        captured = capturer.trajectories(self.requests(own))
+        shown = f"{title}: {len(self.tokenized.hashes)} texts"
+        progress = track(captured, shown, len(own), disable=processes.rank() > 0)
+        held = {chunk.start: batch.to("cpu") for chunk, batch in zip(own, progress, strict=True)}
+        self.remembered = TrajectoryBatch.join(
+            _given_round(held.get(chunk.start), number % processes.world_size(), capturer, len(chunk))
+            for number, chunk in enumerate(self.chunks)
+        )
 
-    def remember(self, model: PreTrainedModel, batch_size: int, title: str) -> None:
-        """Run all texts now and keep their trajectories in main memory."""
-        if self.remembered is None:
-            parts = [[field.cpu() for field in batch] for batch in self.stream(model, batch_size, title)]
-            states, read_tokens, index = (torch.cat(fields) for fields in zip(*parts, strict=True))
-            order = torch.argsort(index)
-            self.remembered = TrajectoryBatch(states[order], read_tokens[order], index[order])
+
+def _given_round(batch: TrajectoryBatch | None, owner: int, capturer: Capturer, samples: int) -> TrajectoryBatch:
+    if processes.world_size() == 1 and batch is not None:
+        return batch
+    device = "cuda" if torch.distributed.get_backend() == "nccl" else "cpu"
+    fields: Sequence[Tensor | None] = batch or [None] * len(TrajectoryBatch._fields)
+    shapes = [(samples, *capturer.shape), *[(samples,)] * (len(fields) - 1)]
+    dtypes = [capturer.dtype, *[torch.int64] * (len(fields) - 1)]
+    given = zip(fields, shapes, dtypes, strict=True)
+    return TrajectoryBatch(*(processes.hand_round(*field, owner, device) for field in given))

@@ -1,0 +1,94 @@
+"""Writing the trajectories of one corpus, shard by shard, so that any interruption can be gone on from."""
+
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from rs_cae.errors import InputError
+from rs_cae.stream import processes
+from rs_cae.stream.cache.manifest import Manifest, fingerprint, read_manifest
+from rs_cae.stream.cache.shards import is_intact, read_record, write_shard
+from rs_cae.stream.live import LiveTrajectories
+from rs_cae.stream.trajectories import Capturer
+
+
+class CorpusCache:
+    """The folder of one corpus while it is written.
+
+    Each shard is a chunk of the live corpus and has a record of its own, so that processes write apart from each other
+    and a manifest that is lost can be written again.
+
+    Args:
+        folder: Holds the manifest and the shards.
+        source: The corpus.
+        identity: What makes two captures the same, by option name.
+    """
+
+    def __init__(self, folder: Path, source: LiveTrajectories, identity: dict[str, Any]) -> None:
+        self.folder = folder
+        self.source = source
+        self.identity = identity
+        self.fingerprint = fingerprint(identity)
+
+    def refuse_other(self) -> None:
+        """Raise an InputError if the folder holds another capture, naming what differs."""
+        try:
+            held = read_manifest(self.folder)
+        except FileNotFoundError:
+            if self.folder.is_dir() and any(path.name[0] != "." for path in self.folder.glob("*")) and not self._own():
+                raise InputError("--data.cache_dir", self.folder, "is not empty and holds no cache") from None
+            return
+        except ValueError as error:
+            if self._own():
+                return  # the shards' records say that they are this capture's: the manifest is written anew
+            problem = f"{error}, and no shard of this capture is there"
+            raise InputError("--data.cache_dir", self.folder, problem) from error
+        for name in {**self.identity, **held.identity}:
+            there, here = held.identity.get(name), self.identity.get(name)
+            if there != here:
+                problem = f"holds another capture: its {name} is {there}, not {here}"
+                raise InputError("--data.cache_dir", self.folder, problem)
+
+    def begin(self, origin: dict[str, Any]) -> None:
+        """Make the folder, with a manifest that says what is being captured; clear what an interruption left."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        for leftover in self.folder.glob(".*.partial"):
+            leftover.unlink()
+        Manifest(self.identity, origin, [], len(self.source.chunks)).write(self.folder)
+
+    def missing(self) -> list[int]:
+        """Numbers of this process's shards that are not there, or not as they were written; reads those that are."""
+        own = range(processes.rank(), len(self.source.chunks), processes.world_size())
+        return [number for number in own if not self._intact(number)]
+
+    def write(self, numbers: Sequence[int], capturer: Capturer, text_of: Callable[[int], str]) -> Iterator[int]:
+        """Capture and write these shards; yields each one's number when it is safely on the disk.
+
+        Args:
+            numbers: Of the shards.
+            capturer: Runs the language model.
+            text_of: The text of a token.
+        """
+        requests = self.source.requests([self.source.chunks[number] for number in numbers])
+        for number, batch in zip(numbers, capturer.trajectories(requests), strict=True):
+            kept = batch.to("cpu")
+            texts = {token: text_of(token) for token in kept.tokens.unique().tolist()}
+            hashes = self.source.tokenized.hashes[kept.texts]
+            write_shard(self.folder, number, kept, hashes, self.fingerprint, texts)
+            yield number
+
+    def finish(self, origin: dict[str, Any]) -> Manifest:
+        """Write the manifest of all shards, once every process has written its own."""
+        records = [read_record(self.folder, number) for number in range(len(self.source.chunks))]
+        manifest = Manifest(self.identity, origin, [r for r in records if r is not None], len(records))
+        manifest.write(self.folder)
+        return manifest
+
+    def _own(self) -> bool:
+        """Whether a shard of this very capture lies in the folder."""
+        records = (read_record(self.folder, number) for number in range(len(self.source.chunks)))
+        return any(record is not None and record.identity == self.fingerprint for record in records)
+
+    def _intact(self, number: int) -> bool:
+        record = read_record(self.folder, number)
+        return record is not None and record.identity == self.fingerprint and is_intact(self.folder, record)

@@ -1,0 +1,112 @@
+"""The origin of trajectories that were captured before: a cache."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from rs_cae.errors import InputError
+from rs_cae.stream.cache import CachedTrajectories, Manifest, read_manifest
+from rs_cae.stream.capturing import CaptureSpec
+from rs_cae.stream.corpus import CorpusSpec
+from rs_cae.stream.language_model import LanguageModelSpec
+from rs_cae.stream.origins import Origin
+from rs_cae.stream.tokens import TokenBatches
+from rs_cae.stream.trajectories import TrajectoryBatch
+
+
+class CachedOrigin(Origin):
+    """The trajectories lie in a cache; the language model is loaded only if it is asked for.
+
+    Args:
+        folder: Of the cache: ``train`` and ``test`` lie in it.
+        model: The language model it should be of.
+        corpora: The corpora it should be of.
+        capture: What should have been read.
+
+    Raises:
+        InputError: If there is no cache, or it is of something else.
+    """
+
+    def __init__(
+        self, folder: str | None, model: LanguageModelSpec, corpora: Mapping[str, CorpusSpec], capture: CaptureSpec
+    ) -> None:
+        super().__init__(model, corpora, capture)
+        if folder is None:
+            raise InputError("--data.source", "cached", "wants --data.cache_dir, the folder of the cache")
+        self.folder = Path(folder)
+        self.manifests: dict[str, Manifest] = {}
+        self.opened: dict[str, CachedTrajectories] = {}
+        held = [role for role in corpora if (self.folder / role).is_dir()]
+        if not held:
+            raise InputError("--data.cache_dir", folder, "holds no cache; `python -m rs_cae cache` makes one")
+        first = self.manifest(held[0])
+        self.layout, self.width = first.layout, first.identity["width"]
+
+    def manifest(self, role: str) -> Manifest:
+        """Of a corpus, checked against what the options say."""
+        if role not in self.manifests:
+            folder = self.folder / role
+            try:
+                manifest = read_manifest(folder)
+            except (OSError, ValueError) as error:
+                problem = f"cannot be read ({error}); `python -m rs_cae cache` makes or mends it"
+                raise InputError("--data.cache_dir", folder, problem) from error
+            if not manifest.complete:
+                progress = f"has {len(manifest.shards)} of {manifest.shard_count} shards"
+                raise InputError("--data.cache_dir", folder, f"{progress}: run `python -m rs_cae cache` again")
+            self._refuse_other(role, manifest)
+            self.manifests[role] = manifest
+        return self.manifests[role]
+
+    def open(self, role: str) -> CachedTrajectories:
+        """Map a corpus's shards into memory."""
+        if role not in self.opened:
+            folder, manifest = self.folder / role, self.manifest(role)
+            try:
+                self.opened[role] = CachedTrajectories(folder, manifest)
+            except ValueError as error:
+                problem = f"{error}; `python -m rs_cae cache` with the same options mends it"
+                raise InputError("--data.cache_dir", folder, problem) from error
+            count, held = self.corpora[role].count, manifest.identity[f"data.n_{role}"]
+            if count is not None and count > held:
+                raise InputError(f"--data.n_{role}", count, f"the cache {folder} holds only {held} texts")
+        return self.opened[role]
+
+    def prepare(self, role: str, device: torch.device) -> None:
+        """Nothing is to be done."""
+
+    def run(self, batch: TokenBatches | TrajectoryBatch, device: torch.device) -> TrajectoryBatch:
+        """Every batch is of trajectories already."""
+        assert isinstance(batch, TrajectoryBatch)
+        return batch
+
+    def token_texts(self, role: str, tokens: Tensor) -> list[str]:
+        """The text of each of the tokens [n], as the cache remembers it."""
+        texts = self.manifest(role).token_texts
+        return [texts[token] for token in tokens.tolist()]
+
+    def provenance(self, role: str) -> dict[str, Any]:
+        """See ``Origin``."""
+        return self.manifest(role).origin
+
+    def _refuse_other(self, role: str, manifest: Manifest) -> None:
+        corpus, spec, held = self.corpora[role], self.capture, manifest.identity
+        asked = {
+            "data.model": self.model.name,
+            "data.revision": self.model.revision,
+            "data.random_init": self.model.random_init,
+            "data.dtype": self.model.dtype or held.get("data.dtype"),
+            f"data.{role}_corpus": corpus.name,
+            "data.min_chars": corpus.min_chars,
+            "data.max_chars": corpus.max_chars,
+            "data.token_position": spec.position,
+            "data.max_positions": spec.max_positions,
+            "data.seed": spec.seed if held.get("data.seed") is not None else None,
+        }
+        for name, value in asked.items():
+            if held.get(name) != value:
+                problem = f"holds another capture: its {name} is {held.get(name)}, not {value}"
+                raise InputError("--data.cache_dir", self.folder / role, problem)

@@ -1,0 +1,93 @@
+"""Hooks on the residual stream, open as long as their block is."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from torch import Tensor, nn
+
+from rs_cae.stream.tokens import TokenBatch
+
+
+class _AllStatesRead(Exception):  # noqa: N818 - a signal, not an error
+    """Ends the forward pass once the last sublayer's state is known."""
+
+
+def stream_entering(arguments: tuple[Any, ...], keywords: dict[str, Any], texts: int) -> Tensor:
+    """The residual stream [texts, tokens, width] among the inputs of a module, as a view that can be written to.
+
+    Some families lay the texts end to end before their MLP; the view takes them apart again.
+    """
+    stream: Tensor = arguments[0] if arguments else keywords["hidden_states"]
+    return stream if stream.ndim == 3 else stream.view(texts, -1, stream.shape[-1])
+
+
+@contextmanager
+def reading(modules: Sequence[nn.Module], batch: TokenBatch, stop: bool = True) -> Iterator[list[Tensor]]:
+    """While it is open, the stream that enters each module, at the batch's samples, is appended to the list it yields.
+
+    The hooks are gone afterwards, whatever happened.
+
+    Args:
+        modules: In the order in which they run.
+        batch: What runs, and where it is read.
+        stop: End the forward pass, and with it the block, once the last module has been read: nothing above is run.
+    """
+    states: list[Tensor] = []
+
+    def read(module: nn.Module, arguments: tuple[Any, ...], keywords: dict[str, Any]) -> None:
+        stream = stream_entering(arguments, keywords, len(batch.input_ids))
+        states.append(stream[batch.rows.to(stream.device), batch.positions.to(stream.device)].clone())
+        if stop and len(states) == len(modules):
+            raise _AllStatesRead
+
+    handles = [module.register_forward_pre_hook(read, with_kwargs=True) for module in modules]
+    try:
+        yield states
+    except _AllStatesRead:
+        pass
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+@contextmanager
+def writing(module: nn.Module, batch: TokenBatch, states: Tensor) -> Iterator[None]:
+    """While it is open, the stream that enters the module is set to other states at the batch's samples.
+
+    It is written in place: the tensor that a layer hands to its norm is the one to which it adds afterwards, so both
+    the branch and the stream itself carry the new states on.
+
+    Args:
+        module: One of ``HookPoints.readers``.
+        batch: What runs; its samples are where the stream is set.
+        states: [samples, width].
+    """
+
+    def write(module: nn.Module, arguments: tuple[Any, ...], keywords: dict[str, Any]) -> None:
+        stream = stream_entering(arguments, keywords, len(batch.input_ids))
+        stream[batch.rows.to(stream.device), batch.positions.to(stream.device)] = states.to(stream)
+
+    handle = module.register_forward_pre_hook(write, with_kwargs=True)
+    try:
+        yield
+    finally:
+        handle.remove()
+
+
+@contextmanager
+def reading_outputs(modules: Sequence[nn.Module], batch: TokenBatch) -> Iterator[list[Tensor]]:
+    """While it is open, each module's output at the batch's samples is appended to the list it yields."""
+    outputs: list[Tensor] = []
+
+    def read(module: nn.Module, arguments: tuple[Any, ...], output: Any) -> None:
+        added = output[0] if isinstance(output, tuple) else output
+        added = stream_entering((added,), {}, len(batch.input_ids))
+        outputs.append(added[batch.rows.to(added.device), batch.positions.to(added.device)].clone())
+
+    handles = [module.register_forward_hook(read) for module in modules]
+    try:
+        yield outputs
+    finally:
+        for handle in handles:
+            handle.remove()

@@ -1,0 +1,197 @@
+"""Capture from models larger than memory: all batches through one layer, then all through the next."""
+
+import errno
+import shutil
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from math import prod
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from transformers import PretrainedConfig
+
+from rs_cae.stream.hookpoints import HookNames
+from rs_cae.stream.hooks import reading
+from rs_cae.stream.layer_weights import LayerWeights
+from rs_cae.stream.tokens import TokenBatch, TokenBatches
+from rs_cae.stream.trajectories import TrajectoryBatch, refuse_not_finite
+
+
+class Layerwise:
+    """Captures layer by layer, with one layer's weights in memory at a time and each weight read from its file once.
+
+    The states are those of ``Batchwise`` on the same batches. Nothing of the model's arithmetic is repeated here: each
+    layer runs within the model's own forward pass, in which the layers before it hand on what they returned earlier
+    and which ends with it. Embeddings, masks and position embeddings are so computed anew for every layer; against a
+    layer that is little, and nothing but the stream needs to be kept.
+
+    Args:
+        folder: Holds the weights as safetensors.
+        config: The model's configuration.
+        dtype: Precision in which the model runs, ``float32`` or ``bfloat16``.
+        device: Where it runs, and where trajectories are handed out.
+        names: Where its residual stream is, if its family is not known; see ``Family.by_hand``.
+        memory_budget_bytes: The most that all batches' streams and all trajectories may take in memory. What goes
+            beyond it lies in a scratch file in the folder for temporary files (``TMPDIR``), gone afterwards.
+
+    Raises:
+        KeyError: If the model's family is not known and no names were given.
+        ValueError: If the folder has no safetensors, the weights are quantized, or the precision is none to run in.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        config: PretrainedConfig,
+        dtype: torch.dtype,
+        device: torch.device,
+        names: HookNames = None,
+        memory_budget_bytes: float = 4e9,
+    ) -> None:
+        self.weights = LayerWeights(folder, config, dtype, device, names)
+        self.points = self.weights.points
+        self.dtype = dtype
+        self.device = device
+        self.memory_budget_bytes = memory_budget_bytes
+        self._width: int = config.get_text_config().hidden_size
+        self._returns = 0  # how many things a layer returns as a tuple; 0 where it returns the stream alone
+
+    @property
+    def bytes_read(self) -> int:
+        """Bytes of all tensors read from the files so far."""
+        return self.weights.bytes_read
+
+    def trajectories(self, requests: Sequence[TokenBatches]) -> Iterator[TrajectoryBatch]:
+        """The trajectories of each request in turn; see ``Capturer``. All are captured before the first is handed out.
+
+        Raises:
+            FloatingPointError: If a state is not finite.
+            OSError: If there is no room for the scratch file.
+            ValueError: If a weight is missing in the files or has another shape.
+        """
+        collected = self._collect([part for request in requests for part in request.parts])
+        start = 0
+        for request in requests:
+            of_parts = ((part.tokens, part.positions, part.samples, part.texts) for part in request.parts)
+            fields = [torch.cat(field) for field in zip(*of_parts, strict=True)]
+            states = collected[start : start + len(request.order)]
+            start += len(request.order)
+            yield TrajectoryBatch(states, *fields).take(request.order).to(self.device)
+
+    @torch.inference_mode()
+    def _collect(self, parts: Sequence[TokenBatch]) -> Tensor:
+        """The trajectories [samples, sublayers, width] of all batches, one batch after the other."""
+        tokens, samples = [part.input_ids.numel() for part in parts], [len(part.rows) for part in parts]
+        room = _Room(self.memory_budget_bytes)
+        # the streams come first: they are rewritten by every layer, a trajectory's states are written once
+        streams = room.empty((sum(tokens), self._width), self.dtype).split(tokens)
+        collected = room.empty((sum(samples), len(self.points.layout), self._width), self.dtype)
+        with self.weights.around_the_layers():
+            for number in range(len(self.points.layers)):
+                with self.weights.layer(number):
+                    for part, stream, states in zip(parts, streams, collected.split(samples), strict=True):
+                        self._run(number, part, stream.view(*part.input_ids.shape, -1), states)
+        return collected
+
+    def _run(self, number: int, part: TokenBatch, stream: Tensor, states: Tensor) -> None:
+        """Run a batch through a layer.
+
+        Args:
+            number: The layer's.
+            part: The batch.
+            stream: [texts, tokens, width], the stream that the layer before returned; becomes what this one returns.
+            states: [samples, sublayers, width]; those of this layer are set.
+        """
+        sites, last = len(self.points.layout.sites), number + 1 == len(self.points.layers)
+        places = range(number * sites, (number + 1) * sites)
+        batch = TokenBatch(*(field.to(self.device) for field in part))
+        before = stream.to(self.device)
+        handed_on = (before, *[None] * (self._returns - 1)) if self._returns else before
+        with (
+            _running_only(self.points.layers, number, handed_on) as returned,
+            reading([self.points.readers[place] for place in places], batch, stop=last) as read,
+        ):
+            self.weights.model.base_model(
+                input_ids=batch.input_ids, attention_mask=batch.attention_mask, use_cache=False
+            )
+        for place, state in zip(places, read, strict=True):
+            states[:, place] = state
+        if not all(state.isfinite().all() for state in read):
+            refuse_not_finite(states[:, : places.stop], part, self.points.layout)
+        for result in returned:  # none of the last layer, which is left at its last reader
+            self._returns = len(result) if isinstance(result, tuple) else 0
+            stream.copy_(result[0] if isinstance(result, tuple) else result)
+
+
+class _LayerDone(Exception):  # noqa: N818 - a signal, not an error
+    """Ends the forward pass once the layer in question has run."""
+
+
+@contextmanager
+def _running_only(layers: nn.ModuleList, number: int, handed_on: Any) -> Iterator[list[Any]]:
+    """While it is open, a forward pass runs no layer but one and ends with it; what it returns is appended to the list.
+
+    The layers stay in their places, so that the model finds on them what it reads from a layer, such as its kind of
+    attention.
+
+    Args:
+        layers: The model's.
+        number: Of the layer that runs.
+        handed_on: What each layer before it returns instead of running.
+    """
+    returned: list[Any] = []
+
+    def leave(module: nn.Module, arguments: tuple[Any, ...], result: Any) -> None:
+        returned.append(result)
+        raise _LayerDone
+
+    def hand_on(*arguments: Any, **keywords: Any) -> Any:
+        return handed_on
+
+    handle = layers[number].register_forward_hook(leave)
+    for layer in layers[:number]:
+        layer.forward = hand_on
+    try:
+        yield returned
+    except _LayerDone:
+        pass
+    finally:
+        handle.remove()
+        for layer in layers[:number]:
+            del layer.forward
+
+
+class _Room:
+    """Room for tensors: in memory up to a budget, beyond it in scratch files.
+
+    Args:
+        budget_bytes: The most that all of its tensors may take in memory.
+    """
+
+    def __init__(self, budget_bytes: float) -> None:
+        self._left = budget_bytes
+
+    def empty(self, shape: tuple[int, ...], dtype: torch.dtype) -> Tensor:
+        """A tensor whose values are not set.
+
+        Raises:
+            OSError: If it belongs into a scratch file and the disk has no room for that.
+        """
+        size = prod(shape) * dtype.itemsize
+        if size <= self._left:
+            self._left -= size
+            return torch.empty(shape, dtype=dtype)
+        free = shutil.disk_usage(tempfile.gettempdir()).free
+        if size > free:  # asked beforehand, since a write into a map of a full disk kills the process
+            raise OSError(
+                errno.ENOSPC,
+                f"the states of these texts need {size / 1e9:.1f} GB beyond the memory budget, and "
+                f"{tempfile.gettempdir()} has {free / 1e9:.1f} GB left: name a larger folder in TMPDIR",
+            )
+        with tempfile.TemporaryDirectory(prefix="rs_cae-") as folder:
+            # the file loses its name at once and its space with the tensor, so nothing is left even by a killed process
+            name = str(Path(folder) / "states")
+            return torch.from_file(name, shared=True, size=prod(shape), dtype=dtype).view(shape)
