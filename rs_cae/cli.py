@@ -5,7 +5,7 @@ import sys
 import warnings
 from datetime import datetime
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 import torch
 import yaml
@@ -17,8 +17,10 @@ from lightning.pytorch.loggers import CSVLogger, Logger
 
 from rs_cae.callbacks import ExplainedVariance, LatentTrajectory, ReadTokens, RunRecord
 from rs_cae.callbacks.wandb_logger import finish, wandb_logger
+from rs_cae.commands import cache, verify
 from rs_cae.commands.joining import Joined, join_run
-from rs_cae.commands.messages import constructor_problem, one_line
+from rs_cae.commands.messages import constructor_problem
+from rs_cae.commands.parser import OneLineParser
 from rs_cae.commands.provenance import attributes_of, identity_of
 from rs_cae.data import TrajectoryDataModule
 from rs_cae.errors import InputError
@@ -28,18 +30,8 @@ from rs_cae.stream import processes
 
 DEFAULT_MODEL = "rs_cae.modules.AutoencoderModule"
 TRAINER_DEFAULTS = {"max_epochs": 40, "num_sanity_val_steps": 0, "enable_model_summary": False, "log_every_n_steps": 10}
+OWN_COMMANDS = {"cache": cache.run, "verify": verify.run}
 NOT_PART_OF_A_RUN = ("config", "run_dir", "test_after", "ckpt_path", "weights_only", "verbose")
-
-
-class OneLineParser(LightningArgumentParser):
-    """Reports what is wrong with the command line in one line instead of a page of usage."""
-
-    typed: ClassVar[list[str]] = []
-    """The command line, from which messages take an option as it was typed."""
-
-    def error(self, message: str, ex: Exception | None = None) -> Any:
-        """Raise an InputError that names the option and the value."""
-        raise InputError(*one_line(message, self.typed)) from ex
 
 
 class RunCLI(LightningCLI):
@@ -75,6 +67,7 @@ class RunCLI(LightningCLI):
     def setup_parser(self, *arguments: Any, **keywords: Any) -> None:
         """Add what only single commands have."""
         super().setup_parser(*arguments, **keywords)
+        self.parser.epilog = f"Also, each with its own --help: {', '.join(OWN_COMMANDS)}."
         for name, parser in self._subcommand_parsers.items():
             parser.set_defaults(weights_only=True, **({} if name == "fit" else {"verbose": name != "test"}))
         self._subcommand_parsers["fit"].add_argument(
@@ -207,12 +200,15 @@ def main(arguments: list[str]) -> int:
     """Run a command line.
 
     Returns:
-        0; 2 after bad input, which is told in one line; 1 where the model's states are not finite.
+        0; 2 after bad input, which is told in one line; 1 where the model's states are not finite, or what was to be
+        verified does not hold; 130 after Ctrl-C.
     """
     _quiet()
     set_parsing_settings(omegaconf_absolute_to_relative_paths=True)
     OneLineParser.typed = arguments
     try:
+        if arguments and arguments[0] in OWN_COMMANDS:
+            return OWN_COMMANDS[arguments[0]](arguments[1:])
         RunCLI(*join_run(arguments))
     except InputError as error:
         print(f"error: {error}", file=sys.stderr)

@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import logging
 import subprocess
 import sys
 from pathlib import Path
@@ -213,11 +214,12 @@ def test_no_more_rows_are_read_than_needed_and_no_other_column(folder, monkeypat
     assert seen == [{"text": text} for text in ROWS[:4]]
 
 
-def test_files_behind_the_last_text_taken_are_not_opened(folder, capfd):
+def test_files_behind_the_last_text_taken_are_not_opened(folder, caplog, monkeypatch):
+    monkeypatch.setattr(logging.getLogger("datasets"), "propagate", True)
     (folder / "first" / "train-1.parquet").write_bytes(b"damaged")
     assert len(spec(f"hf:{folder}:first:train:text", 4).load()) == 4
     assert problem(f"hf:{folder}:first:train:text", count=5).startswith("cannot be read: ")
-    assert capfd.readouterr() == ("", "")
+    assert caplog.records == []  # the error is said once
 
 
 @pytest.mark.parametrize(
@@ -248,6 +250,13 @@ def test_a_folder_with_a_script_is_refused_and_the_script_not_run(tmp_path):
     (tmp_path / "script" / "script.py").write_text(f"open({str(tmp_path / 'ran')!r}, 'w')")
     assert "scripts are no longer supported" in problem(f"hf:{tmp_path / 'script'}::train:text")
     assert not (tmp_path / "ran").exists()
+
+
+def test_a_folder_without_data_is_no_matter_of_downloading(tmp_path):
+    (tmp_path / "empty").mkdir()
+    said = problem(f"hf:{tmp_path / 'empty'}::train:text")
+    assert "doesn't contain any data files" in said
+    assert "hf download" not in said
 
 
 @pytest.mark.parametrize("place", ["./nowhere", "/no/where", "no/such/folder", "a b/c"])

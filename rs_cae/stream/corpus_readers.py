@@ -144,12 +144,12 @@ def _downloaded_copy(source: DatasetColumn) -> str | None:
 
 
 def _values(data: Any, column: str) -> Iterator[str]:
-    if column in (data.column_names or ()):  # files of text or JSON name their columns with the first row only
-        data = data.select_columns([column])  # others can hold images, which would be decoded
-    for number, row in enumerate(data):
-        if number == 0 and column not in row:
+    if column in (data.column_names or ()):  # some formats name their columns with the first row only
+        data = data.select_columns([column])  # other columns can hold images, which would be decoded
+    for row in data:
+        if column not in row:
             raise ValueError(f"has no column {column!r}, but {', '.join(row)}")
-        value = row.get(column)
+        value = row[column]
         if value is not None:
             if not isinstance(value, str):
                 raise ValueError(f"column {column!r} holds {type(value).__name__}, not text")

@@ -20,6 +20,7 @@ from transformers.modeling_utils import LoadStateDictConfig
 from transformers.utils import logging as transformers_logging
 
 from rs_cae.stream.hookpoints import HookNames, find_hook_points
+from rs_cae.stream.layer_memory import return_freed_memory
 
 
 class LayerWeights:
@@ -88,6 +89,7 @@ class LayerWeights:
             yield
         finally:
             self._base.to_empty(device="meta")
+            return_freed_memory()
 
     @contextmanager
     def layer(self, number: int) -> Iterator[nn.Module]:
@@ -102,6 +104,7 @@ class LayerWeights:
             yield layer
         finally:
             layer.to_empty(device="meta")
+            return_freed_memory()
 
     def _of_layer(self, number: int | None) -> dict[str, "_StoredTensor"]:
         return {key: tensor for key, tensor in self._tensors.items() if self._layer_of[key] == number}

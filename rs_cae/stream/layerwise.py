@@ -1,11 +1,7 @@
 """Capture from models larger than memory: all batches through one layer, then all through the next."""
 
-import errno
-import shutil
-import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from math import prod
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +9,10 @@ import torch
 from torch import Tensor, nn
 from transformers import PretrainedConfig
 
+from rs_cae.stream.checks import Check
 from rs_cae.stream.hookpoints import HookNames
 from rs_cae.stream.hooks import reading
+from rs_cae.stream.layer_memory import Room
 from rs_cae.stream.layer_weights import LayerWeights
 from rs_cae.stream.tokens import TokenBatch, TokenBatches
 from rs_cae.stream.trajectories import TrajectoryBatch, refuse_not_finite
@@ -56,7 +54,9 @@ class Layerwise:
         self.dtype = dtype
         self.device = device
         self.memory_budget_bytes = memory_budget_bytes
-        self._width: int = config.get_text_config().hidden_size
+        self.checks: tuple[Check, ...] = ()
+        width: int = config.get_text_config().hidden_size
+        self.shape = len(self.points.layout), width
         self._returns = 0  # how many things a layer returns as a tuple; 0 where it returns the stream alone
 
     @property
@@ -81,14 +81,17 @@ class Layerwise:
             start += len(request.order)
             yield TrajectoryBatch(states, *fields).take(request.order).to(self.device)
 
+    def seconds(self, requests: Sequence[TokenBatches]) -> None:
+        """Not known without reading all weights."""
+
     @torch.inference_mode()
     def _collect(self, parts: Sequence[TokenBatch]) -> Tensor:
         """The trajectories [samples, sublayers, width] of all batches, one batch after the other."""
         tokens, samples = [part.input_ids.numel() for part in parts], [len(part.rows) for part in parts]
-        room = _Room(self.memory_budget_bytes)
+        room = Room(self.memory_budget_bytes)
         # the streams come first: they are rewritten by every layer, a trajectory's states are written once
-        streams = room.empty((sum(tokens), self._width), self.dtype).split(tokens)
-        collected = room.empty((sum(samples), len(self.points.layout), self._width), self.dtype)
+        streams = room.empty((sum(tokens), self.shape[1]), self.dtype).split(tokens)
+        collected = room.empty((sum(samples), *self.shape), self.dtype)
         with self.weights.around_the_layers():
             for number in range(len(self.points.layers)):
                 with self.weights.layer(number):
@@ -162,36 +165,3 @@ def _running_only(layers: nn.ModuleList, number: int, handed_on: Any) -> Iterato
         handle.remove()
         for layer in layers[:number]:
             del layer.forward
-
-
-class _Room:
-    """Room for tensors: in memory up to a budget, beyond it in scratch files.
-
-    Args:
-        budget_bytes: The most that all of its tensors may take in memory.
-    """
-
-    def __init__(self, budget_bytes: float) -> None:
-        self._left = budget_bytes
-
-    def empty(self, shape: tuple[int, ...], dtype: torch.dtype) -> Tensor:
-        """A tensor whose values are not set.
-
-        Raises:
-            OSError: If it belongs into a scratch file and the disk has no room for that.
-        """
-        size = prod(shape) * dtype.itemsize
-        if size <= self._left:
-            self._left -= size
-            return torch.empty(shape, dtype=dtype)
-        free = shutil.disk_usage(tempfile.gettempdir()).free
-        if size > free:  # asked beforehand, since a write into a map of a full disk kills the process
-            raise OSError(
-                errno.ENOSPC,
-                f"the states of these texts need {size / 1e9:.1f} GB beyond the memory budget, and "
-                f"{tempfile.gettempdir()} has {free / 1e9:.1f} GB left: name a larger folder in TMPDIR",
-            )
-        with tempfile.TemporaryDirectory(prefix="rs_cae-") as folder:
-            # the file loses its name at once and its space with the tensor, so nothing is left even by a killed process
-            name = str(Path(folder) / "states")
-            return torch.from_file(name, shared=True, size=prod(shape), dtype=dtype).view(shape)

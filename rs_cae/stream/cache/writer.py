@@ -84,6 +84,16 @@ class CorpusCache:
         manifest.write(self.folder)
         return manifest
 
+    def finish_if_interrupted(self, origin: dict[str, Any]) -> None:
+        """Write the manifest if all shards are there and it is not, or is damaged."""
+        try:
+            held = read_manifest(self.folder)
+        except (OSError, ValueError):
+            self.finish(origin)
+        else:
+            if not held.complete:
+                self.finish(held.origin)
+
     def _own(self) -> bool:
         """Whether a shard of this very capture lies in the folder."""
         records = (read_record(self.folder, number) for number in range(len(self.source.chunks)))

@@ -1,0 +1,70 @@
+"""The argument parser of every command, and of those that are not Lightning's own."""
+
+import json
+from collections.abc import Mapping
+from inspect import signature
+from pathlib import Path
+from typing import Any, ClassVar
+
+import yaml
+from jsonargparse import Namespace
+from lightning.pytorch.cli import LightningArgumentParser
+
+from rs_cae.commands.messages import one_line
+from rs_cae.errors import InputError
+
+
+class OneLineParser(LightningArgumentParser):
+    """Reports what is wrong with the command line in one line instead of a page of usage."""
+
+    typed: ClassVar[list[str]] = []
+    """The command line, from which messages take an option as it was typed."""
+
+    def error(self, message: str, ex: Exception | None = None) -> Any:
+        """Raise an InputError that names the option and the value."""
+        raise InputError(*one_line(message, self.typed)) from ex
+
+
+def parse_sections(command: str, description: str, sections: Mapping[str, type], arguments: list[str]) -> Namespace:
+    """Parse a command that takes some sections of a run's configuration, whose files may hold the others too.
+
+    Args:
+        command: Its name.
+        description: What it does.
+        sections: The class whose arguments are a section's options, by its name.
+        arguments: The command line after the command.
+
+    Raises:
+        InputError: If an option is wrong.
+    """
+    parser = OneLineParser(prog=f"rs_cae {command}", description=description, parser_mode="omegaconf+")
+    parser.add_argument("--config", action="config", help="A configuration file, of which it takes its part.")
+    for name, kind in sections.items():
+        parser.add_class_arguments(kind, name)
+    known = {name: set(signature(kind).parameters) for name, kind in sections.items()}
+    completed: list[str] = []
+    for word in arguments:
+        option, given, value = word.partition("=")
+        if option == "--config" and given:
+            completed.append(f"--config={_part_of(value, known)}")
+        elif completed[-1:] == ["--config"]:
+            completed.append(_part_of(word, known))
+        else:
+            completed.append(word)
+    return parser.parse_args(completed)
+
+
+def _part_of(file: str, known: Mapping[str, set[str]]) -> str:
+    """What a configuration file says of these sections, as JSON: all of ``data``, what is known of the others."""
+    try:
+        content = yaml.safe_load(Path(file).read_text()) or {}
+    except FileNotFoundError:
+        raise InputError("--config", file, "File does not exist") from None
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise InputError("--config", file, f"cannot be read: {error}") from error
+    if not isinstance(content, dict):
+        raise InputError("--config", file, "holds no options")
+    part = {name: values for name, values in content.items() if name in known and isinstance(values, dict)}
+    for name in set(part) - {"data"}:
+        part[name] = {key: value for key, value in part[name].items() if key in known[name]}
+    return json.dumps(part)

@@ -1,0 +1,72 @@
+"""``rs_cae verify``: a cache against its checksums, or a model's hook points against the model itself."""
+
+from pathlib import Path
+
+import torch
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from rs_cae.commands.parser import parse_sections
+from rs_cae.data import TrajectoryDataModule
+from rs_cae.errors import InputError
+from rs_cae.stream.cache import damaged_parts
+from rs_cae.stream.checks import Check
+from rs_cae.stream.hookpoints import context_of, find_hook_points
+from rs_cae.stream.language_model import LanguageModelSpec
+from rs_cae.stream.tokens import Tokenization
+from rs_cae.stream.verify import verify_hook_points
+
+
+def run(arguments: list[str]) -> int:
+    """Run the command.
+
+    Returns:
+        0 if everything holds, 1 if something does not.
+    """
+    if arguments and not arguments[0].startswith("-"):
+        return _verify_cache(Path(arguments[0]))
+    description = "Check a cache, `verify DIR`, or the hook points of a model, `verify --data.model M`."
+    options = parse_sections("verify", description, {"data": TrajectoryDataModule}, arguments)
+    return _verify_model(TrajectoryDataModule(**{**options.data, "source": "live"}).origin.model)
+
+
+def _verify_cache(folder: Path) -> int:
+    """Every part of every corpus of a cache against its checksum."""
+    corpora = [place for place in (folder, *sorted(folder.glob("*/"))) if next(place.glob("*.json"), None)]
+    if not corpora:
+        raise InputError("verify", folder, "holds no cache; give its folder, or --data.model M to verify a model")
+    table = Table("part", "state", title=f"Cache {folder}", title_justify="left")
+    damaged = 0
+    for corpus in corpora:
+        for part, problem in damaged_parts(corpus):
+            damaged += problem is not None
+            table.add_row(str(corpus.relative_to(folder.parent) / part), escape(problem or "intact"))
+    console = Console()
+    console.print(table)
+    if damaged:
+        console.print("mend it: run `python -m rs_cae cache` again; it captures what is damaged alone", soft_wrap=True)
+    return int(damaged > 0)
+
+
+def _verify_model(spec: LanguageModelSpec) -> int:
+    """Every claim that a model's hook points make, at every sublayer."""
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    model = spec.load(device)
+    try:
+        points = find_hook_points(model, spec.hook_points)
+    except ValueError as error:
+        raise InputError("--data.hook_points", spec.hook_points, str(error)) from error
+    checks = verify_hook_points(model, Tokenization(spec.tokenizer(), context_of(model.config)), points)
+    kind = f"{model.config.model_type}, {len(points.layout)} sublayers ({', '.join(points.layout.sites)} of each layer)"
+    Console().print(_table(f"{spec.name}: {kind}, {spec.precision(device)}", checks))
+    return int(not all(check.passed for check in checks))
+
+
+def _table(title: str, checks: list[Check]) -> Table:
+    table = Table("claim", "largest error", "tolerance", "at", "holds", title=escape(title), title_justify="left")
+    for check in checks:
+        holds = "not checked" if check.error is None else "yes" if check.passed else "NO"
+        error = "" if check.error is None else f"{check.error:.1e}"
+        table.add_row(check.claim, error, f"{check.tolerance:.1e}", check.where, holds)
+    return table
