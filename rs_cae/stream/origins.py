@@ -148,6 +148,7 @@ class LiveOrigin(Origin):
             "data.hook_points": self.model.hook_points and dict(self.model.hook_points),
             "tokenizer": tokenizer_identity(self.tokenizer),
             f"data.{role}_corpus": corpus.name,
+            "corpus_revision": corpus.revision,
             "data.min_chars": corpus.min_chars,
             "data.max_chars": corpus.max_chars,
             f"data.n_{role}": len(live.tokenized.hashes),
