@@ -126,6 +126,8 @@ class RunCLI(LightningCLI):
         accelerator = settings.get("accelerator")
         if accelerator == "auto" and not torch.cuda.is_available():
             keywords["accelerator"] = "cpu"  # Apple's GPUs have no float64, in which the statistics are kept
+        launched = processes.as_launched(settings.get("devices"), settings.get("num_nodes"))
+        keywords["devices"], keywords["num_nodes"] = launched
         keywords["use_distributed_sampler"] = False  # it pads; the data module's batches are shared out as they are
         return super().instantiate_trainer(logger=loggers, default_root_dir=str(self.folder.path), **keywords)
 
@@ -207,9 +209,8 @@ def main(arguments: list[str]) -> int:
     set_parsing_settings(omegaconf_absolute_to_relative_paths=True)
     OneLineParser.typed = arguments
     try:
-        if arguments and arguments[0] in OWN_COMMANDS:
-            return OWN_COMMANDS[arguments[0]](arguments[1:])
-        RunCLI(*join_run(arguments))
+        code = _run(arguments)
+        processes.part()
     except InputError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
@@ -218,4 +219,11 @@ def main(arguments: list[str]) -> int:
         return 1
     finally:
         finish()
+    return code
+
+
+def _run(arguments: list[str]) -> int:
+    if arguments and arguments[0] in OWN_COMMANDS:
+        return OWN_COMMANDS[arguments[0]](arguments[1:])
+    RunCLI(*join_run(arguments))
     return 0

@@ -80,7 +80,8 @@ class ReducerModule(LightningModule):
 
     def _log_explained_variance(self, split: str, moments: ReconstructionMoments) -> None:
         explained = explained_variance_pooled(*moments.moments()).squeeze(0)
-        self.log(f"{split}/explained_variance", explained, prog_bar=split == "val")
+        shown = split == "val"
+        self.log(f"{split}/explained_variance", explained, prog_bar=shown, sync_dist=processes.world_size() > 1)
         moments.reset()
 
 
@@ -129,7 +130,8 @@ class AutoencoderModule(ReducerModule):
 
     def training_step(self, batch: TrajectoryBatch, batch_index: int) -> Tensor:
         """The loss of a training batch."""
-        self.log("train/lr", self.optimizers().param_groups[0]["lr"], on_step=False, on_epoch=True, batch_size=1)  # type: ignore[union-attr]
+        rate = self.optimizers().param_groups[0]["lr"]  # type: ignore[union-attr]
+        self.log("train/lr", rate, on_step=False, on_epoch=True, batch_size=1, sync_dist=processes.world_size() > 1)
         return self._loss(batch, "train", self.train_moments) * self._share_of_mean(batch)
 
     def _share_of_mean(self, batch: TrajectoryBatch) -> float:

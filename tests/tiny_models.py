@@ -3,6 +3,8 @@
 import torch
 import transformers
 
+from rs_cae.stream import Tokenization
+
 SHAPE = {
     "vocab_size": 2048,
     "hidden_size": 32,
@@ -69,3 +71,23 @@ def tiny_model(name, **overrides):
         for parameter in model.parameters():
             parameter += 0.05 * torch.randn(parameter.shape, generator=generator)
     return model.eval().requires_grad_(False)
+
+
+TEXTS = [
+    "The garden lies behind the house.",
+    "No",
+    "A function returns the number of items in the container, or zero where there are none at all.",
+    "Every object has an identity, a type and a value.",
+]
+"""Texts of 14, 3, 24 and 15 tokens: right-padded when they run together, and all but one longer than a window of 8."""
+
+
+def together(tokenizer, texts=TEXTS, context=256, **options):
+    """All texts in one batch, its samples in their order."""
+    tokenized = Tokenization(tokenizer, context, **options)(texts)
+    (batch,) = tokenized.batches(range(len(tokenized)), tokens_per_batch=10**6).parts
+    return batch
+
+
+def inputs(batch):
+    return {"input_ids": batch.input_ids, "attention_mask": batch.attention_mask, "use_cache": False}

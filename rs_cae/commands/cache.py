@@ -55,7 +55,8 @@ def run(arguments: list[str]) -> int:
     accelerator = options.trainer.accelerator
     if accelerator == "auto" and not torch.cuda.is_available():
         accelerator = "cpu"
-    fabric = Fabric(**{**options.trainer, "accelerator": accelerator})
+    devices, machines = processes.as_launched(options.trainer.devices, options.trainer.num_nodes)
+    fabric = Fabric(accelerator=accelerator, strategy=options.trainer.strategy, devices=devices, num_nodes=machines)
     fabric.launch()
     origin = TrajectoryDataModule(**{**options.data, "source": "live"}).origin
     try:

@@ -8,8 +8,11 @@ from typing import Any
 from jsonargparse import Namespace
 
 RECORDED_PACKAGES = ("rs-cae", "torch", "lightning", "transformers", "numpy")
-NOT_IDENTIFYING = {"test_corpus", "n_test", "batch_size", "capture_batch_size", "num_workers", "memory_budget_gb"}
-"""Data options that another test of the same run may change, or that change no number."""
+NOT_IDENTIFYING = {
+    *("test_corpus", "n_test", "batch_size", "num_workers", "memory_budget_gb", "tokens_per_batch"),
+    *("source", "cache_dir", "shard_size", "schedule", "device_map", "trust_remote_code", "allow_pickle_weights"),
+}
+"""Data options that another test of the same run may change, or that change no number beyond rounding."""
 
 
 def identity_of(options: Namespace) -> dict[str, Any]:

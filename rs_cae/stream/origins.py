@@ -62,7 +62,7 @@ class Origin(ABC):
 
     @abstractmethod
     def provenance(self, role: str) -> dict[str, Any]:
-        """What is worth knowing of a corpus's capture: truncated texts, verification of the hook points."""
+        """Worth knowing of a corpus's capture: the model's commit, truncated texts, checks of the hook points."""
 
 
 class LiveOrigin(Origin):
@@ -132,7 +132,11 @@ class LiveOrigin(Origin):
     def provenance(self, role: str) -> dict[str, Any]:
         """See ``Origin``."""
         checks = [] if self._capturer is None else [check.as_dict() for check in self._capturer.checks]
-        return {"truncated_texts": self.open(role).tokenized.truncated, "hook_point_checks": checks}
+        return {
+            "model_commit": getattr(self.config, "_commit_hash", None),
+            "truncated_texts": self.open(role).tokenized.truncated,
+            "hook_point_checks": checks,
+        }
 
     def identity(self, role: str, device: torch.device) -> dict[str, Any]:
         """What makes two captures of a corpus the same, by option name where there is an option."""

@@ -22,6 +22,27 @@ def launched_rank() -> int:
     return next((int(number) for number in given if number is not None), 0)
 
 
+def as_launched(devices: int | str, machines: int) -> tuple[int | str, int]:
+    """Devices a machine and machines: those that torchrun started processes for, unless the options name them.
+
+    Args:
+        devices: What the options say; ``auto`` leaves it to the launcher.
+        machines: The same for machines; 1 leaves it to the launcher.
+    """
+    here, everywhere = os.environ.get("LOCAL_WORLD_SIZE"), os.environ.get("WORLD_SIZE")
+    if devices != "auto" or here is None or everywhere is None:
+        return devices, machines
+    return int(here), machines if machines > 1 else int(everywhere) // int(here)
+
+
+def part() -> None:
+    """Wait for the others and let go of them: a process that leaves while its peers talk can take them down."""
+    if world_size() > 1:
+        distributed.barrier()
+    if distributed.is_available() and distributed.is_initialized():
+        distributed.destroy_process_group()
+
+
 def gather(tensor: Tensor) -> list[Tensor]:
     """The tensor of every process, by rank; all have the same shape."""
     if world_size() == 1:

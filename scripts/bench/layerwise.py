@@ -43,6 +43,7 @@ def write_model(folder: Path, width: int) -> None:
         architectures=["LlamaForCausalLM"],
     )
     config.save_pretrained(folder)
+    torch.manual_seed(0)
     with torch.device("meta"):
         shapes = {name: value.shape for name, value in AutoModelForCausalLM.from_config(config).state_dict().items()}
     shard_of = {name: name.split(".")[2] if ".layers." in name else "rest" for name in shapes}

@@ -36,32 +36,31 @@ class CachedTrajectories(Trajectories):
             if file.stat().st_size != shard.bytes:
                 raise ValueError(f"{file.name} is damaged: {file.stat().st_size} bytes instead of {shard.bytes}")
         self.starts = torch.tensor([0, *(shard.samples for shard in manifest.shards)]).cumsum(0)
-        self._mapped: dict[int, dict[str, Tensor]] = {}
-        self.text_of = self._read_all("texts")
+        self.tokens, self.positions, self.text_of = (self._read(name) for name in ("tokens", "positions", "texts"))
+        self._states: dict[int, Tensor] = {}
 
     def __getitems__(self, samples: Sequence[int]) -> TrajectoryBatch:
         chosen = torch.as_tensor(samples)
         shard_of = torch.searchsorted(self.starts, chosen, right=True) - 1
-        rows = chosen - self.starts[shard_of]
-        parts, places = [], []
-        for shard in shard_of.unique().tolist():
-            place = (shard_of == shard).nonzero().flatten()
-            held = self._map(shard)
-            parts.append([held[name][rows[place]] for name in ("states", "tokens", "positions", "texts")])
-            places.append(place)
-        states, tokens, positions, texts = (torch.cat(fields) for fields in zip(*parts, strict=True))
-        order = torch.cat(places).argsort()
-        return TrajectoryBatch(states[order], tokens[order], positions[order], chosen, texts[order])
+        rows = (chosen - self.starts[shard_of]).tolist()
+        states = torch.stack([self._map(shard)[row] for shard, row in zip(shard_of.tolist(), rows, strict=True)])
+        return TrajectoryBatch(states, self.tokens[chosen], self.positions[chosen], chosen, self.text_of[chosen])
 
-    def _map(self, shard: int) -> dict[str, Tensor]:
-        if shard not in self._mapped:
+    def _map(self, shard: int) -> Tensor:
+        """The states of a shard, of which nothing is read yet."""
+        if shard not in self._states:
             with safe_open(self.files[shard], framework="pt") as file:
-                self._mapped[shard] = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-        return self._mapped[shard]
+                self._states[shard] = file.get_tensor("states")
+        return self._states[shard]
 
-    def _read_all(self, name: str) -> Tensor:
-        return torch.cat([self._map(shard)[name] for shard in range(len(self.files))])
+    def _read(self, name: str) -> Tensor:
+        """A field of all samples, in memory."""
+        parts = []
+        for path in self.files:
+            with safe_open(path, framework="pt") as file:
+                parts.append(file.get_tensor(name).clone())
+        return torch.cat(parts)
 
     def __getstate__(self) -> dict[str, Any]:
         """Without the maps: a worker process makes its own."""
-        return {**self.__dict__, "_mapped": {}}
+        return {**self.__dict__, "_states": {}}
