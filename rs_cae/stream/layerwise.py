@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 from transformers import PretrainedConfig
 
+from rs_cae.errors import InputError
 from rs_cae.stream.checks import Check
 from rs_cae.stream.hookpoints import HookNames
 from rs_cae.stream.hooks import reading
@@ -69,10 +70,12 @@ class Layerwise:
 
         Raises:
             FloatingPointError: If a state is not finite.
-            OSError: If there is no room for the scratch file.
-            ValueError: If a weight is missing in the files or has another shape.
+            InputError: If a weight is missing in the files or has another shape, or a scratch file has no room.
         """
-        collected = self._collect([part for request in requests for part in request.parts])
+        try:
+            collected = self._collect([part for request in requests for part in request.parts])
+        except (OSError, ValueError) as error:
+            raise InputError("--data.schedule", "layerwise", str(error)) from error
         start = 0
         for request in requests:
             of_parts = ((part.tokens, part.positions, part.samples, part.texts) for part in request.parts)

@@ -1,0 +1,128 @@
+"""A tiny Llama with two corpora, and caches of them: made in this process or in one that can be killed, and compared."""
+
+import contextlib
+import io
+import multiprocessing
+import os
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from multiprocessing.process import BaseProcess
+from pathlib import Path
+
+import torch
+from transformers import AutoTokenizer, LlamaConfig, LlamaForCausalLM
+
+from rs_cae.cli import main
+from rs_cae.demo.corpus import load_test_paragraphs
+from rs_cae.stream import LanguageModelSpec
+from rs_cae.stream.capture import Batchwise
+
+LAYERS, WIDTH, CONTEXT = 3, 32, 96
+SHARD_SIZE = 10
+COUNTS = {"train": 44, "test": 14}
+SHARDS = [("train", number) for number in range(5)] + [("test", number) for number in range(2)]
+
+
+@dataclass(frozen=True)
+class Workplace:
+    """A folder with a model and two text files, one text a line; some are longer than the model's context.
+
+    Attributes:
+        folder: Where they lie.
+        texts: What is to be taken from either file; ``train.txt`` also has lines that are to be left out.
+    """
+
+    folder: Path
+    texts: dict[str, list[str]] = field(default_factory=dict)
+
+    @property
+    def model(self) -> Path:
+        return self.folder / "llama"
+
+    def options(self, *words: str) -> list[str]:
+        """Of the data; the last of several values of an option counts."""
+        corpora = [f"--data.{role}_corpus={self.folder / role}.txt" for role in COUNTS]
+        return [f"--data.model={self.model}", *corpora, f"--data.shard_size={SHARD_SIZE}", *words]
+
+    def cache(self, folder: Path, *words: str) -> int:
+        """Run ``rs_cae cache`` in this process."""
+        return main(["cache", *self.options(f"--data.cache_dir={folder}", *words)])
+
+    def fit(self, run_dir: Path, *words: str) -> int:
+        """Run ``rs_cae fit``, then test, in this process."""
+        settings = ["--trainer.max_epochs=2", "--trainer.enable_progress_bar=false", "--data.batch_size=16"]
+        return main(["fit", *self.options(*settings, f"--run_dir={run_dir}", "--test_after=true", *words)])
+
+
+def make_workplace(folder: Path) -> Workplace:
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        config = LlamaConfig(
+            vocab_size=2048,
+            hidden_size=WIDTH,
+            intermediate_size=2 * WIDTH,
+            num_hidden_layers=LAYERS,
+            num_attention_heads=4,
+            num_key_value_heads=2,
+            max_position_embeddings=CONTEXT,
+            initializer_range=0.2,
+        )
+        LlamaForCausalLM(config).save_pretrained(folder / "llama")
+    AutoTokenizer.from_pretrained(LanguageModelSpec("demo").path).save_pretrained(folder / "llama")
+    paragraphs = [text for text in load_test_paragraphs() if 100 <= len(text) <= 500 and text[0] != "="]
+    texts = {"train": paragraphs[: COUNTS["train"]], "test": paragraphs[100 : 100 + COUNTS["test"]]}
+    (folder / "train.txt").write_text("= Heading =\ntoo short\n" + "\n".join(texts["train"]))
+    (folder / "test.txt").write_text("\n".join(texts["test"]))
+    return Workplace(folder, texts)
+
+
+def quietly(action: Callable[[], int]) -> tuple[int, str]:
+    """What a command returns and prints, wherever it is called: fixtures that live long cannot have ``capsys``."""
+    printed = io.StringIO()
+    with contextlib.redirect_stdout(printed), contextlib.redirect_stderr(printed):
+        return action(), printed.getvalue()
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    """Every file of a folder, hidden ones too."""
+    return {str(path.relative_to(folder)): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
+
+
+def stamps(folder: Path) -> dict[str, tuple[int, int]]:
+    """What changes of a file if it is written again, even to the same content."""
+    files = {str(path.relative_to(folder)): path.stat() for path in folder.rglob("*") if path.is_file()}
+    return {name: (state.st_ino, state.st_mtime_ns) for name, state in files.items() if name != ".lock"}
+
+
+def start(action: Callable[[], int], printed: Path) -> BaseProcess:
+    """Run an action in a process of its own; forked, so that nothing is imported again."""
+
+    def child() -> None:
+        with printed.open("w") as file, contextlib.redirect_stdout(file), contextlib.redirect_stderr(file):
+            code = action()
+            file.flush()
+        os._exit(code)
+
+    process = multiprocessing.get_context("fork").Process(target=child)
+    process.start()
+    return process
+
+
+def wait_for(condition: Callable[[], object], seconds: float = 60) -> None:
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "it never happened"
+        time.sleep(0.002)
+
+
+def slow_capture(pause: float) -> None:
+    """For a process that will be killed: pause before each shard."""
+    at_once = Batchwise.trajectories
+
+    def trajectories(self, requests):
+        for batch in at_once(self, requests):
+            time.sleep(pause)
+            yield batch
+
+    Batchwise.trajectories = trajectories
