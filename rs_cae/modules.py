@@ -9,6 +9,7 @@ from lightning import LightningModule
 from torch import Tensor
 from torch.nn.functional import mse_loss
 from torch.optim.lr_scheduler import LambdaLR
+from torchmetrics import MeanMetric
 
 from rs_cae.dynamics.variance import explained_variance_pooled
 from rs_cae.metrics.reconstruction import ReconstructionMoments
@@ -32,6 +33,7 @@ class ReducerModule(LightningModule):
     def __init__(self, reducer: Reducer) -> None:
         super().__init__()
         self.reducer = reducer
+        self.train_loss, self.val_loss = MeanMetric(), MeanMetric()
         self.train_moments = ReconstructionMoments(reducer.sublayers, reducer.width)
         self.val_moments = ReconstructionMoments(reducer.sublayers, reducer.width)
 
@@ -46,7 +48,7 @@ class ReducerModule(LightningModule):
 
     def validation_step(self, batch: TrajectoryBatch, batch_index: int) -> None:
         """Log the loss of a validation batch."""
-        self._loss(batch, "val", self.val_moments)
+        self._loss(batch, "val", self.val_loss, self.val_moments)
 
     def test_step(self, batch: TrajectoryBatch, batch_index: int) -> Mapping[str, Tensor]:
         """Latents and reconstructions of a test batch, for the callbacks."""
@@ -61,21 +63,16 @@ class ReducerModule(LightningModule):
         """Log the epoch's explained variance."""
         self._log_explained_variance("val", self.val_moments)
 
-    def _loss(self, batch: TrajectoryBatch, split: str, moments: ReconstructionMoments) -> Tensor:
+    def _loss(
+        self, batch: TrajectoryBatch, split: str, mean_loss: MeanMetric, moments: ReconstructionMoments
+    ) -> Tensor:
         standardized = self.reducer.standardizer(batch.states)
         reconstructed = self.reducer.expand(self.reducer.compress(standardized))
         loss = mse_loss(reconstructed, standardized)
         in_raw_units = self.reducer.standardizer.inverse(reconstructed.detach())
         moments.update(batch.states, in_raw_units, batch.texts)
-        self.log(
-            f"{split}/loss",
-            loss,
-            on_step=False,
-            on_epoch=True,
-            batch_size=len(batch.samples),
-            prog_bar=split == "val",
-            sync_dist=processes.world_size() > 1,
-        )
+        mean_loss.update(loss.detach(), weight=len(batch.samples))  # Lightning's own mean rounds when processes differ
+        self.log(f"{split}/loss", mean_loss, on_step=False, on_epoch=True, prog_bar=split == "val")
         return loss
 
     def _log_explained_variance(self, split: str, moments: ReconstructionMoments) -> None:
@@ -132,7 +129,7 @@ class AutoencoderModule(ReducerModule):
         """The loss of a training batch."""
         rate = self.optimizers().param_groups[0]["lr"]  # type: ignore[union-attr]
         self.log("train/lr", rate, on_step=False, on_epoch=True, batch_size=1, sync_dist=processes.world_size() > 1)
-        return self._loss(batch, "train", self.train_moments) * self._share_of_mean(batch)
+        return self._loss(batch, "train", self.train_loss, self.train_moments) * self._share_of_mean(batch)
 
     def _share_of_mean(self, batch: TrajectoryBatch) -> float:
         """What makes the mean over processes, which gradients get, the mean over the samples of all of them."""

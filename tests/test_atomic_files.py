@@ -43,7 +43,7 @@ def test_it_is_on_the_disk_before_it_has_its_name_and_so_is_the_name(file, monke
     fsync, replace = os.fsync, Path.replace
 
     def noting_fsync(descriptor):
-        place = Path(os.readlink(f"/proc/self/fd/{descriptor}"))
+        place = Path(f"/proc/self/fd/{descriptor}").readlink()
         events.append(("fsync", place, place.read_bytes() if place.is_file() else None))
         fsync(descriptor)
 

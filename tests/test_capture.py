@@ -1,52 +1,27 @@
 """The captured states are those of the unmodified model, at the right token, and nothing is left behind."""
 
 from copy import deepcopy
+from importlib import import_module
+from itertools import count
+from types import SimpleNamespace
 
 import pytest
 import torch
-from transformers import (
-    GPT2Config,
-    GPT2LMHeadModel,
-    LlamaConfig,
-    LlamaForCausalLM,
-    MistralConfig,
-    MistralForCausalLM,
-    Qwen2Config,
-    Qwen2ForCausalLM,
-    Qwen3Config,
-    Qwen3ForCausalLM,
-)
+from tiny_models import TEXTS, inputs, together
 
-from rs_cae.stream import Tokenization, capture, capture_texts, find_hook_points
-
-TEXTS = [
-    "The garden lies behind the house.",
-    "No",
-    "A function returns the number of items in the container, or zero where there are none at all.",
-    "Every object has an identity, a type and a value.",
-]
-
-FAMILIES = {
-    "llama": (LlamaConfig, LlamaForCausalLM),
-    "mistral": (MistralConfig, MistralForCausalLM),
-    "qwen2": (Qwen2Config, Qwen2ForCausalLM),
-    "qwen3": (Qwen3Config, Qwen3ForCausalLM),
-}
+from rs_cae.stream import Batchwise, Tokenization, capture, capture_texts, find_hook_points
+from rs_cae.stream.tokens import TokenBatches
 
 
 @pytest.fixture
 def batch(demo_tokenizer):
-    return Tokenization(demo_tokenizer, 256).batch(TEXTS, list(range(len(TEXTS))))
+    return together(demo_tokenizer)
 
 
-def inputs(batch):
-    return {"input_ids": batch.input_ids, "attention_mask": batch.attention_mask, "use_cache": False}
-
-
-def at_last_token(states, batch):
-    """The rows of [batch, tokens, width] at the last position that the attention mask keeps."""
-    last = batch.attention_mask.cumsum(1).argmax(1)
-    return states[torch.arange(len(last)), last]
+@pytest.fixture
+def broken(tiny_llama):
+    """A copy that a test may break."""
+    return deepcopy(tiny_llama)
 
 
 def hooks_of(model):
@@ -59,23 +34,12 @@ def hooks_of(model):
     ]
 
 
-def assert_hidden_states(model, batch):
-    """Pre-attention sublayers are bit-equal to what the model itself says of the very same batch."""
-    trajectories = capture(model, batch)
-    with torch.inference_mode():
-        hidden = model(**inputs(batch), output_hidden_states=True).hidden_states
-    layers = model.config.num_hidden_layers
-    assert trajectories.shape == (len(TEXTS), 2 * layers, model.config.hidden_size)
-    for layer in range(layers):
-        assert torch.equal(trajectories[:, 2 * layer], at_last_token(hidden[layer], batch))
-
-
 def attention_outputs(model, batch):
-    """What each layer's attention adds to the stream, at the last token."""
+    """What each layer's attention adds to the stream, at the batch's samples."""
     added = []
 
     def keep(module, arguments, output):
-        added.append(at_last_token(output[0], batch))
+        added.append(output[0][batch.rows, batch.positions])
 
     handles = [layer.self_attn.register_forward_hook(keep) for layer in model.model.layers]
     with torch.inference_mode():
@@ -85,32 +49,24 @@ def attention_outputs(model, batch):
     return torch.stack(added, dim=1)
 
 
-def test_states_before_attention_are_the_hidden_states(tiny_llama, batch):
+def assert_close(states, expected):
+    # float32 products summed in another order: some 1e-7 a product, a dozen products deep; another text's or
+    # position's trajectory is off by about its own norm
+    assert states.shape == expected.shape
+    assert ((states - expected).norm(dim=-1) <= 1e-5 * expected.norm(dim=-1)).all()
+
+
+@pytest.mark.parametrize("position", ["last", "random", "all"])
+def test_states_before_attention_are_the_hidden_states(tiny_llama, demo_tokenizer, position):
+    batch = together(demo_tokenizer, position=position)
     assert len(batch.attention_mask.sum(1).unique()) > 2  # otherwise right padding would not be tested
-    assert_hidden_states(tiny_llama, batch)
-
-
-@pytest.mark.parametrize("family", FAMILIES)
-def test_every_family(family, batch):
-    config_class, model_class = FAMILIES[family]
-    config = config_class(
-        vocab_size=2048,
-        hidden_size=32,
-        intermediate_size=48,
-        num_hidden_layers=3,
-        num_attention_heads=4,
-        num_key_value_heads=2,
-        head_dim=8,
-        max_position_embeddings=256,
-        initializer_range=0.2,
-        pad_token_id=0,
-    )
-    with torch.random.fork_rng():
-        torch.manual_seed(0)
-        model = model_class(config).eval()
-    assert_hidden_states(model, batch)
-    trajectories = capture(model, batch)
-    assert torch.equal(trajectories[:, 1::2], trajectories[:, ::2] + attention_outputs(model, batch))
+    trajectories = capture(tiny_llama, batch)
+    with torch.inference_mode():
+        hidden = tiny_llama(**inputs(batch), output_hidden_states=True).hidden_states
+    assert trajectories.shape == (len(batch.samples), 6, 32)
+    for layer in range(3):
+        # bit-equal to what the model itself says of the very same batch
+        assert torch.equal(trajectories[:, 2 * layer], hidden[layer][batch.rows, batch.positions])
 
 
 def test_states_before_mlps_have_the_attention_added(tiny_llama, batch):
@@ -121,12 +77,35 @@ def test_states_before_mlps_have_the_attention_added(tiny_llama, batch):
 
 
 def test_a_batch_equals_its_texts_alone(tiny_llama, demo_tokenizer, batch):
-    together = capture(tiny_llama, batch)
-    tokenization = Tokenization(demo_tokenizer, 256)
-    for number, text in enumerate(TEXTS):
-        alone = capture(tiny_llama, tokenization.batch([text], [number]))[0]
-        # float32 products summed in another order: some 1e-7 a product, a dozen products deep
-        assert ((together[number] - alone).norm(dim=-1) <= 1e-5 * alone.norm(dim=-1)).all()
+    alone = [capture(tiny_llama, together(demo_tokenizer, [text])) for text in TEXTS]
+    assert_close(capture(tiny_llama, batch), torch.cat(alone))
+
+
+def test_hook_points_are_in_the_order_in_which_they_run(tiny_llama):
+    points = find_hook_points(tiny_llama)
+    assert points.layout.labels == ["L00.attn", "L00.mlp", "L01.attn", "L01.mlp", "L02.attn", "L02.mlp"]
+    assert points.readers[3] is tiny_llama.model.layers[1].post_attention_layernorm
+    assert points.adders[2:4] == [[tiny_llama.model.layers[1].self_attn], [tiny_llama.model.layers[1].mlp]]
+
+
+def test_gradients_are_not_recorded(broken, batch):
+    assert not capture(broken.requires_grad_(True), batch).requires_grad
+
+
+def test_bfloat16_stays_bfloat16(broken, batch):
+    assert capture(broken.bfloat16(), batch).dtype == torch.bfloat16
+
+
+def test_nothing_above_the_last_state_is_run(broken, batch):
+    ran = []
+    top = {"mlp": broken.model.layers[-1].mlp, "norm": broken.model.norm, "head": broken.lm_head}
+    for name, module in {**top, "attention": broken.model.layers[-1].self_attn}.items():
+        module.register_forward_pre_hook(lambda module, arguments, name=name: ran.append(name))
+    capture(broken, batch)
+    assert ran == ["attention"]
+    with torch.inference_mode():
+        broken(**inputs(batch))
+    assert ran == ["attention", "attention", "mlp", "norm", "head"]  # negative control: the counters count
 
 
 def test_hooks_are_gone_afterwards(tiny_llama, batch):
@@ -135,28 +114,40 @@ def test_hooks_are_gone_afterwards(tiny_llama, batch):
     assert hooks_of(tiny_llama) == before
 
 
-def test_hooks_are_gone_after_an_exception_in_the_model(tiny_llama, batch):
-    model = deepcopy(tiny_llama)
-    before = hooks_of(model)
+def test_hooks_are_gone_after_an_exception_in_the_model(broken, batch):
+    before = hooks_of(broken)
 
     def fail(*arguments, **keywords):
-        assert len(hooks_of(model)) == len(before) + 6
+        assert len(hooks_of(broken)) == len(before) + 6
         raise RuntimeError("planted")
 
-    model.model.layers[1].self_attn.forward = fail
+    broken.model.layers[1].self_attn.forward = fail
     with pytest.raises(RuntimeError, match="planted"):
-        capture(model, batch)
-    assert hooks_of(model) == before
+        capture(broken, batch)
+    assert hooks_of(broken) == before
 
 
 @pytest.mark.parametrize(("part", "place"), [("self_attn.o_proj", "L01.mlp"), ("mlp.down_proj", "L02.attn")])
-def test_a_state_that_is_not_finite_is_named(tiny_llama, batch, part, place):
-    model = deepcopy(tiny_llama)
-    model.model.layers[1].get_submodule(part).weight.data[0, 0] = torch.nan
-    before = hooks_of(model)
-    with pytest.raises(FloatingPointError, match=f"text 0 at sublayer {place} is not finite"):
-        capture(model, batch)
-    assert hooks_of(model) == before
+def test_the_sublayer_of_a_state_that_is_not_finite_is_named(broken, batch, part, place):
+    broken.model.layers[1].get_submodule(part).weight.data[0, 0] = torch.nan
+    before = hooks_of(broken)
+    with pytest.raises(
+        FloatingPointError, match=f"the state of text 0 at position 13, sublayer {place}, is not finite"
+    ):
+        capture(broken, batch)
+    assert hooks_of(broken) == before
+
+
+@pytest.mark.parametrize("value", [torch.nan, torch.inf, -torch.inf])
+def test_the_text_and_the_position_of_a_state_that_is_not_finite_are_named(broken, demo_tokenizer, value):
+    tokenized = Tokenization(demo_tokenizer, 256, "all")(TEXTS)
+    # of its text that place alone: masked attention multiplies a NaN by zero, which spreads it to the places before
+    bad, spared = demo_tokenizer(TEXTS[2])["input_ids"][7], (tokenized.text_of == 2) & (tokenized.position_of != 7)
+    request = tokenized.batches((~spared).nonzero().flatten(), tokens_per_batch=60)
+    assert [bad in demo_tokenizer(text)["input_ids"] for text in TEXTS] == [False, False, True, False]
+    broken.model.embed_tokens.weight.data[bad, 3] = value
+    with pytest.raises(FloatingPointError, match=r"state of text 2 at position 7, sublayer L00\.attn, is not finite"):
+        next(Batchwise(broken, find_hook_points(broken)).trajectories([request]))
 
 
 def test_a_compiled_model_is_refused(tiny_llama, batch):
@@ -164,126 +155,67 @@ def test_a_compiled_model_is_refused(tiny_llama, batch):
         capture(torch.compile(tiny_llama, backend="eager"), batch)
 
 
-def test_an_unknown_family_is_refused_and_the_known_ones_named(batch):
-    model = GPT2LMHeadModel(GPT2Config(vocab_size=2048, n_embd=8, n_layer=1, n_head=1, n_positions=8))
-    with pytest.raises(KeyError, match="'gpt2' is not a known decoder; known: llama, mistral, qwen2, qwen3"):
-        capture(model, batch)
+def test_float16_is_refused(broken, batch):
+    with pytest.raises(ValueError, match="float16, in which residual streams overflow: use bfloat16 or float32"):
+        capture(broken.half(), batch)
 
 
-def test_nothing_above_the_last_state_is_run(tiny_llama, batch):
-    model, ran = deepcopy(tiny_llama), []
-    top = {"mlp": model.model.layers[-1].mlp, "norm": model.model.norm, "head": model.lm_head}
-    for name, module in {**top, "attention": model.model.layers[-1].self_attn}.items():
-        module.register_forward_pre_hook(lambda module, arguments, name=name: ran.append(name))
-    capture(model, batch)
-    assert ran == ["attention"]
-    with torch.inference_mode():
-        model(**inputs(batch))
-    assert ran == ["attention", "attention", "mlp", "norm", "head"]  # negative control: the counters count
+@pytest.mark.parametrize("tokens_per_batch", [1, 40, 10**6])
+def test_states_come_in_the_order_in_which_samples_were_asked_for(tiny_llama, demo_tokenizer, tokens_per_batch):
+    tokenized = Tokenization(demo_tokenizer, 256, "all")(TEXTS)
+    generator = torch.Generator().manual_seed(0)
+    asked = [torch.randperm(len(tokenized), generator=generator), torch.tensor([40, 3, 40, 20]), torch.tensor([7])]
+    requests = [tokenized.batches(samples.tolist(), tokens_per_batch) for samples in asked]
+    assert len(requests[0].parts) == {1: 4, 40: 3, 10**6: 1}[tokens_per_batch]
+    whole = together(demo_tokenizer, position="all")
+    states = capture(tiny_llama, whole)
+    given = list(Batchwise(tiny_llama, find_hook_points(tiny_llama)).trajectories(requests))
+    for samples, batch in zip(asked, given, strict=True):
+        assert_close(batch.states, states[samples])
+        fields = batch.tokens, batch.positions, batch.samples, batch.texts
+        expected = whole.tokens, whole.positions, torch.arange(len(tokenized)), whole.texts
+        assert all(torch.equal(field, whole[samples]) for field, whole in zip(fields, expected, strict=True))
 
 
-def test_hook_points_are_in_the_order_in_which_they_run(tiny_llama):
-    layout, readers = find_hook_points(tiny_llama)
-    assert layout.labels == ["L00.attn", "L00.mlp", "L01.attn", "L01.mlp", "L02.attn", "L02.mlp"]
-    assert readers[3] is tiny_llama.model.layers[1].post_attention_layernorm
+def test_a_text_of_several_samples_runs_once(broken, demo_tokenizer):
+    rows = []
+    broken.model.embed_tokens.register_forward_pre_hook(lambda module, arguments: rows.append(len(arguments[0])))
+    tokenized = Tokenization(demo_tokenizer, 256, "all")(TEXTS)
+    request = tokenized.batches(range(len(tokenized)), tokens_per_batch=50)
+    next(Batchwise(broken, find_hook_points(broken)).trajectories([request]))
+    assert sum(rows) == len(TEXTS)
 
 
-def test_gradients_are_not_recorded(tiny_llama, batch):
-    model = deepcopy(tiny_llama).requires_grad_(True)
-    assert not capture(model, batch).requires_grad
+def test_a_capturer_knows_what_it_gives(broken, batch):
+    capturer = Batchwise(broken.bfloat16(), find_hook_points(broken))
+    batch = next(capturer.trajectories([TokenBatches([batch], torch.arange(4))]))
+    assert (capturer.dtype, capturer.shape) == (batch.states.dtype, tuple(batch.states.shape[1:]))
+    assert capturer.checks == ()  # nobody verified it
+
+
+def test_seconds_are_those_of_the_median_batch_by_tokens(tiny_llama, demo_tokenizer, monkeypatch):
+    tokenized = Tokenization(demo_tokenizer, 256)(TEXTS)
+    request = tokenized.batches(range(4), tokens_per_batch=1)  # texts of 3, 14, 15 and 24 tokens, each alone
+    ticks = count()
+    clock = SimpleNamespace(perf_counter=lambda: 2.0 ** next(ticks))
+    monkeypatch.setattr(import_module("rs_cae.stream.capture"), "time", clock)
+    # the second run takes from tick 2 to tick 3, and 15 of the 56 tokens
+    assert Batchwise(tiny_llama, find_hook_points(tiny_llama)).seconds([request]) == pytest.approx(4 * 56 / 15)
 
 
 def test_capture_texts_gives_back_the_order_of_the_texts(tiny_llama, demo_tokenizer):
-    trajectories = capture_texts(tiny_llama, demo_tokenizer, TEXTS, batch_size=3)
-    tokenization = Tokenization(demo_tokenizer, 256)
-    for text, trajectory in zip(TEXTS, trajectories, strict=True):
-        alone = capture(tiny_llama, tokenization.batch([text], [0]))[0]
-        # as above; another text's trajectory is off by about its own norm
-        assert ((trajectory - alone).norm(dim=-1) <= 1e-5 * alone.norm(dim=-1)).all()
+    trajectories = capture_texts(tiny_llama, demo_tokenizer, TEXTS, tokens_per_batch=30)
+    assert_close(trajectories, torch.cat([capture(tiny_llama, together(demo_tokenizer, [text])) for text in TEXTS]))
 
 
-def test_the_last_real_token_is_read(demo_tokenizer, batch):
-    assert batch.positions.tolist() == (batch.attention_mask.sum(1) - 1).tolist()
-    for text, token, mask in zip(TEXTS, batch.read_tokens, batch.attention_mask, strict=True):
-        ids = demo_tokenizer(text)["input_ids"]
-        assert (int(token), int(mask.sum())) == (ids[-1], len(ids))
-        assert mask.diff().max() <= 0  # padding on the right alone
+def test_capture_texts_reads_every_token(tiny_llama, demo_tokenizer):
+    trajectories = capture_texts(tiny_llama, demo_tokenizer, TEXTS, "all", tokens_per_batch=30)
+    alone = [capture(tiny_llama, together(demo_tokenizer, [text], position="all")) for text in TEXTS]
+    assert [len(states) for states in alone] == [13, 2, 23, 14]  # all but the BOS
+    assert_close(trajectories, torch.cat(alone))
 
 
-def test_the_last_token_may_be_the_pad_token(demo_tokenizer):
-    text = "The end" + demo_tokenizer.pad_token
-    batch = Tokenization(demo_tokenizer, 256).batch([text, TEXTS[2]], [0, 1])
-    ids = demo_tokenizer(text)["input_ids"]
-    assert ids[-1] == demo_tokenizer.pad_token_id
-    assert (int(batch.positions[0]), int(batch.attention_mask[0].sum())) == (len(ids) - 1, len(ids))
-
-
-@pytest.mark.parametrize("pad_token", [None, "<s>"])
-def test_the_pad_token_does_not_matter(tiny_llama, demo_tokenizer, batch, pad_token):
-    demo_tokenizer.pad_token = pad_token
-    assert demo_tokenizer.pad_token_id == (None if pad_token is None else 0)
-    other = Tokenization(demo_tokenizer, 256).batch(TEXTS, list(range(len(TEXTS))))
-    assert torch.equal(other.attention_mask, batch.attention_mask)
-    assert torch.equal(other.positions, batch.positions)
-    assert torch.equal(capture(tiny_llama, other), capture(tiny_llama, batch))
-
-
-def test_at_most_one_bos(demo_tokenizer):
-    bos = demo_tokenizer.bos_token
-    batch = Tokenization(demo_tokenizer, 256).batch([f"{bos}{bos}Hello there", "Hello there"], [0, 1])
-    counts = (batch.input_ids == demo_tokenizer.bos_token_id) & (batch.attention_mask == 1)
-    assert counts.sum(1).tolist() == [1, 1]
-
-
-@pytest.mark.parametrize("context", [1, 2, 5])
-def test_truncation_from_the_left_keeps_the_bos(demo_tokenizer, context):
-    ids = demo_tokenizer(TEXTS[2])["input_ids"]
-    batch = Tokenization(demo_tokenizer, context).batch([TEXTS[2]], [0])
-    assert batch.input_ids[0].tolist() == [ids[0], *ids[len(ids) - context + 1 :]]
-    assert batch.input_ids.shape == (1, context)
-
-
-def test_truncation_without_a_bos_keeps_the_last_tokens(demo_tokenizer):
-    demo_tokenizer.bos_token = None
-    ids = demo_tokenizer(TEXTS[2])["input_ids"]
-    batch = Tokenization(demo_tokenizer, 5).batch([TEXTS[2]], [0])
-    assert batch.input_ids[0].tolist() == ids[-5:]
-
-
-def test_a_text_that_just_fits_is_whole(demo_tokenizer):
-    ids = demo_tokenizer(TEXTS[2])["input_ids"]
-    assert Tokenization(demo_tokenizer, len(ids)).batch([TEXTS[2]], [0]).input_ids[0].tolist() == ids
-
-
-def test_random_positions_depend_on_seed_and_index_alone(demo_tokenizer):
-    def positions(index, seed=0):
-        batch = Tokenization(demo_tokenizer, 256, "random", seed).batch([TEXTS[2]] * len(index), index)
-        return batch.positions.tolist()
-
-    length = len(demo_tokenizer(TEXTS[2])["input_ids"])
-    drawn = positions(list(range(1000)))
-    torch.randint(9, (3,))  # the global generator must not matter
-    assert positions([7, 3]) == [drawn[7], drawn[3]]
-    assert positions(list(range(1000)), seed=1) != drawn
-    assert set(drawn) == set(range(1, length))  # all real tokens, and never the BOS
-    # even: each of them 1000 / (length - 1) times, within 6 standard errors of a Poisson count
-    expected = 1000 / (length - 1)
-    assert all(abs(drawn.count(position) - expected) < 6 * expected**0.5 for position in range(1, length))
-
-
-def test_random_positions_are_real_tokens_of_short_texts(demo_tokenizer):
-    batch = Tokenization(demo_tokenizer, 256, "random").batch([*TEXTS, ""], list(range(5)))
-    assert (batch.positions < batch.attention_mask.sum(1)).all()
-    assert batch.positions[:4].min() >= 1
-    assert batch.positions[4] == 0  # a text that is nothing but a BOS
-
-
-def test_a_text_without_tokens_is_named(demo_tokenizer):
-    class NoSpecialTokens:
-        bos_token_id = None
-
-        def __call__(self, text, **options):
-            return {"input_ids": demo_tokenizer(text, add_special_tokens=False)["input_ids"]}
-
-    with pytest.raises(ValueError, match="text 41 has no tokens"):
-        Tokenization(NoSpecialTokens(), 256).batch(["Hello", ""], [40, 41])
+def test_capture_texts_keeps_to_the_context(tiny_llama, demo_tokenizer):
+    long = " ".join(TEXTS * 10)
+    trajectory = capture_texts(tiny_llama, demo_tokenizer, [long])
+    assert_close(trajectory, capture(tiny_llama, together(demo_tokenizer, [long], context=256)))

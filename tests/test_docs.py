@@ -16,10 +16,21 @@ from rs_cae.stream import LanguageModelSpec
 
 ROOT = Path(__file__).resolve().parent.parent
 CONFIGS = sorted((ROOT / "configs").rglob("*.yaml"))
-BLOCKS = re.findall(r"```bash\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
-COMMANDS = [line for block in BLOCKS for line in block.splitlines() if line.startswith("python -m rs_cae")]
+PAGES = [ROOT / "README.md", ROOT / "docs" / "capture.md"]
+BLOCKS = [block for page in PAGES for block in re.findall(r"```bash\n(.*?)```", page.read_text(), re.DOTALL)]
+COMMANDS = [
+    line.partition("-m rs_cae ")[2]
+    for block in BLOCKS
+    for line in block.splitlines()
+    if line.startswith(("python -m rs_cae ", "torchrun "))  # with two processes: tests/test_processes.py
+]
 NEEDS_HUB = ("smollm2", "llama-3.1")
-QUICK = ["--trainer.max_epochs=1", "--trainer.enable_progress_bar=false", "--data.n_train=20", "--data.n_test=10"]
+FEW = {"fit": ["--data.n_train=20", "--data.n_test=10"], "cache": ["--data.n_train=20", "--data.n_test=10"]}
+QUIET = {
+    "fit": ["--trainer.max_epochs=1", "--trainer.enable_progress_bar=false"],
+    "test": ["--data.n_test=10", "--trainer.enable_progress_bar=false"],
+}
+RESUMED = ["--data.n_train=20", "--trainer.max_epochs=2", "--trainer.enable_progress_bar=false"]
 
 
 @pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
@@ -74,14 +85,12 @@ def test_the_readmes_commands_run(place, monkeypatch):
     monkeypatch.chdir(place)
     monkeypatch.setenv("WANDB_MODE", "offline")
     ran = [command for command in COMMANDS if not any(name in command for name in NEEDS_HUB)]
-    assert len(ran) >= 8
+    assert len(ran) >= 12
     for command in ran:
-        words = shlex.split(command)[3:]
-        quick = [word for word in QUICK if words[0] == "fit" or "max_epochs" not in word]
-        quick = [word for word in quick if "n_train" not in word or words[0] == "fit"]
-        if "--ckpt_path" in words:
-            quick = ["--trainer.max_epochs=2", "--trainer.enable_progress_bar=false"]
-            quick += ["--data.n_train=20"]
+        words = shlex.split(command, comments=True)
+        quick = [*FEW.get(words[0], []), *QUIET.get(words[0], [])]
+        if words[0] == "fit" and "--ckpt_path" in words:
+            quick = RESUMED
         assert main([*words, *quick]) == 0, command
 
 

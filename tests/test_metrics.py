@@ -17,9 +17,11 @@ EXACT = {"rtol": 1e-12, "atol": 0}
 
 
 def corpus():
+    """States, reconstructions and the text of each sample: one to five of a text, none of some texts."""
     generator = torch.Generator().manual_seed(0)
     states = 1e3 + torch.randn(SAMPLES, SUBLAYERS, WIDTH, generator=generator)
-    return states, states + torch.randn(states.shape, generator=generator), torch.arange(SAMPLES)
+    texts = torch.randint(SAMPLES // 2, (SAMPLES,), generator=generator).sort().values
+    return states, states + torch.randn(states.shape, generator=generator), texts
 
 
 def accumulate(rows, batch_size, groups=GROUPS, **options):
@@ -43,9 +45,9 @@ def assert_same(computed, expected):
 
 
 def whole(groups=GROUPS):
-    states, reconstructions, index = corpus()
+    states, reconstructions, texts = corpus()
     residuals = states.double() - reconstructions.double()
-    return tuple(Moments.of(samples, index % groups, groups) for samples in (states, residuals))
+    return tuple(Moments.of(samples, texts % groups, groups) for samples in (states, residuals))
 
 
 @pytest.mark.parametrize("batch_size", [1, 64, 983])
@@ -65,15 +67,24 @@ def test_one_group_is_all_samples():
     torch.testing.assert_close(targets.variance[0], expected, **EXACT)
 
 
-def test_one_text_keeps_the_groups_axis():
+def test_one_sample_keeps_the_groups_axis():
     targets, _ = accumulate(torch.tensor([3]), 1).moments()
     assert targets.count.shape == (1,)
     assert targets.leave_one_out().count.tolist() == [0]
 
 
+def test_samples_of_a_text_share_its_group():
+    texts = corpus()[2]
+    assert len(texts.unique()) < 0.6 * SAMPLES
+    for text in texts[:50].unique().tolist():
+        rows = (texts == text).nonzero().flatten()
+        metric = accumulate(rows, 1)
+        assert metric.targets_count.tolist() == [len(rows) if group == text % GROUPS else 0 for group in range(GROUPS)]
+
+
 def test_empty_groups_are_left_out():
     rows = torch.arange(SAMPLES)
-    targets, residuals = accumulate(rows[rows % GROUPS != 2], 64).compute()
+    targets, residuals = accumulate(rows[corpus()[2] % GROUPS != 2], 64).compute()
     expected = [Moments(*(field[[0, 1, 3, 4]] for field in moments)) for moments in whole()]
     assert_same((targets, residuals), expected)
 
@@ -121,7 +132,7 @@ def test_one_row_keeps_the_samples_axis():
 
 
 @pytest.mark.parametrize("batch_size", [1, 64, 983])
-def test_rows_come_back_in_the_order_of_the_texts(batch_size):
+def test_rows_come_back_in_the_order_of_the_samples(batch_size):
     shuffled = torch.randperm(SAMPLES, generator=torch.Generator().manual_seed(2))
     assert torch.equal(per_sample(shuffled, batch_size).compute(), corpus()[0])
 
@@ -131,9 +142,17 @@ def test_duplicates_are_dropped():
     assert torch.equal(per_sample(padded, 64).compute(), corpus()[0])
 
 
-def test_indices_need_not_be_contiguous():
+def test_sample_numbers_need_not_be_contiguous():
     rows = torch.tensor([9, 4, 4, 700])
-    assert torch.equal(per_sample(rows, 2).compute(), corpus()[0][[4, 9, 700]])
+    metric = per_sample(rows, 2)
+    assert torch.equal(metric.compute(), corpus()[0][[4, 9, 700]])
+    assert torch.equal(torch.cat(metric.samples), rows)
+
+
+def test_gradients_are_not_kept():
+    metric = PerSample()
+    metric.update(torch.ones(2, requires_grad=True) * 2, torch.arange(2))
+    assert not metric.compute().requires_grad
 
 
 def test_rows_of_two_processes_are_interleaved_and_the_sampler_s_padding_dropped():

@@ -60,7 +60,8 @@ def run_dir(workplace):
 
 def test_results_keep_the_contract(run_dir):
     latent = open_dataset(run_dir, "latent")
-    assert dict(latent.sizes) == {"sublayer": 6, "sample": 33, "latent": 2, "transition": 5, "bound": 2}
+    sizes = {"sublayer": 6, "sample": 33, "latent": 2, "transition": 5, "bound": 2}
+    assert dict(latent.sizes) == {**sizes, "token": len(np.unique(latent["last_token"]))}
     assert latent["latents"].dims == ("sample", "sublayer", "latent")
     assert latent["explained_variance"].dims == ("sublayer",)
     assert latent["layer_distance"].dims == ("transition",)
@@ -69,6 +70,17 @@ def test_results_keep_the_contract(run_dir):
     assert all(isinstance(value, str | int | float | np.number) for value in latent.attrs.values())
     assert json.loads(latent.attrs["settings"])["model"]["init_args"]["bottleneck"] == 2
     assert np.allclose(latent["mean_trajectory"], latent["latents"].mean("sample"), atol=1e-5)
+
+
+def test_the_histogram_of_the_read_tokens(run_dir):
+    latent = open_dataset(run_dir, "latent")
+    counts = dict(zip(latent["token_text"].values, latent["token_count"].values, strict=True))
+    texts, expected = np.unique(latent["last_token_text"].values, return_counts=True)
+    assert counts == dict(zip(texts, expected, strict=True))
+    assert (np.diff(latent["token_count"]) <= 0).all()
+    assert latent.attrs["truncated_texts"] == 0
+    assert [check["passed"] for check in json.loads(latent.attrs["hook_point_checks"])] == [True] * 5
+    np.testing.assert_array_equal(latent["text"], np.arange(33))
 
 
 def test_headlines_stand_beside_a_null_or_an_interval(run_dir):

@@ -1,6 +1,7 @@
-"""A tiny Llama with two corpora, and caches of them: made in this process or in one that can be killed, and compared."""
+"""A tiny Llama with two corpora, and caches of them: made in this process or in one to be killed, and compared."""
 
 import contextlib
+import ctypes
 import io
 import multiprocessing
 import os
@@ -9,13 +10,16 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from multiprocessing.process import BaseProcess
 from pathlib import Path
+from typing import Any
 
 import torch
 from transformers import AutoTokenizer, LlamaConfig, LlamaForCausalLM
 
 from rs_cae.cli import main
+from rs_cae.data import TrajectoryDataModule
 from rs_cae.demo.corpus import load_test_paragraphs
 from rs_cae.stream import LanguageModelSpec
+from rs_cae.stream.cache.shards import is_intact, read_record
 from rs_cae.stream.capture import Batchwise
 
 LAYERS, WIDTH, CONTEXT = 3, 32, 96
@@ -49,10 +53,26 @@ class Workplace:
         """Run ``rs_cae cache`` in this process."""
         return main(["cache", *self.options(f"--data.cache_dir={folder}", *words)])
 
+    def goes_on(self, folder: Path, whole: dict[str, bytes]) -> None:
+        """Check that the same command captures what is missing, that alone, and ends as if nothing had happened."""
+        before = kept(folder)
+        assert self.cache(folder) == 0
+        assert before.items() <= kept(folder).items()
+        assert contents(folder) == whole
+
     def fit(self, run_dir: Path, *words: str) -> int:
         """Run ``rs_cae fit``, then test, in this process."""
         settings = ["--trainer.max_epochs=2", "--trainer.enable_progress_bar=false", "--data.batch_size=16"]
         return main(["fit", *self.options(*settings, f"--run_dir={run_dir}", "--test_after=true", *words)])
+
+    def data(self, **options: Any) -> TrajectoryDataModule:
+        """Their data module, ready for any stage."""
+        corpora = {f"{role}_corpus": f"{self.folder / role}.txt" for role in COUNTS}
+        given = {"model": str(self.model), **corpora, "shard_size": SHARD_SIZE, "batch_size": 16, **options}
+        data = TrajectoryDataModule(**given)
+        data.setup("fit")
+        data.setup("test")
+        return data
 
 
 def make_workplace(folder: Path) -> Workplace:
@@ -95,6 +115,16 @@ def stamps(folder: Path) -> dict[str, tuple[int, int]]:
     return {name: (state.st_ino, state.st_mtime_ns) for name, state in files.items() if name != ".lock"}
 
 
+def kept(folder: Path) -> dict[tuple[str, int], int]:
+    """The shards that are there and count, with what changes if one is written again."""
+    found = [(role, number, read_record(folder / role, number)) for role, number in SHARDS]
+    return {
+        (role, number): (folder / role / record.file).stat().st_mtime_ns
+        for role, number, record in found
+        if record is not None and is_intact(folder / role, record)
+    }
+
+
 def start(action: Callable[[], int], printed: Path) -> BaseProcess:
     """Run an action in a process of its own; forked, so that nothing is imported again."""
 
@@ -114,6 +144,15 @@ def wait_for(condition: Callable[[], object], seconds: float = 60) -> None:
     while not condition():
         assert time.monotonic() < end, "it never happened"
         time.sleep(0.002)
+
+
+def obey_permissions():
+    """Root may write where nobody may, unless it gives the privilege up, as a process does that is to end soon."""
+    header, held = (ctypes.c_uint32 * 2)(0x20080522, 0), (ctypes.c_uint32 * 6)()
+    library = ctypes.CDLL(None, use_errno=True)
+    assert library.capget(header, held) == 0
+    held[0] &= ~(1 << 1)  # CAP_DAC_OVERRIDE, of those in effect
+    assert library.capset(header, held) == 0
 
 
 def slow_capture(pause: float) -> None:

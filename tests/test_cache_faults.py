@@ -1,0 +1,249 @@
+"""A capture that is killed, interrupted, or runs out of disk: what it leaves, and that it goes on from there."""
+
+import errno
+import os
+import random
+import resource
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from workplace import (
+    SHARDS,
+    contents,
+    kept,
+    make_workplace,
+    obey_permissions,
+    quietly,
+    slow_capture,
+    start,
+    wait_for,
+)
+
+from rs_cae.cli import main
+from rs_cae.stream.cache import CorpusCache, writer
+
+PAUSE = 0.05
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory):
+    return make_workplace(tmp_path_factory.mktemp("workplace"))
+
+
+@pytest.fixture(scope="module")
+def cache(place):
+    """A cache whose making nothing disturbed."""
+    assert quietly(lambda: place.cache(place.folder / "cache"))[0] == 0
+    return place.folder / "cache"
+
+
+@pytest.fixture(scope="module")
+def whole(cache):
+    return contents(cache)
+
+
+def kill_while_it_writes(place, folder, generator):
+    """Kill a capture at a random moment between its start and just after its end."""
+
+    def capture():
+        slow_capture(PAUSE)
+        place.cache(folder)
+        return signal.pause()  # the parent may be late
+
+    process = start(capture, folder.with_suffix(".printed"))
+    written = generator.randrange(len(SHARDS) + 1)
+    wait_for(lambda: len(list(folder.glob("*/shard-*.safetensors"))) >= written)
+    time.sleep(generator.uniform(0, 1.5 * PAUSE))
+    process.kill()
+    process.join()
+    assert process.exitcode == -signal.SIGKILL
+
+
+def check_a_random_kill(place, folder, whole, seed):
+    generator = random.Random(seed)
+    kill_while_it_writes(place, folder, generator)
+    if folder.is_dir() and contents(folder).keys() - {".lock"}:
+        complete = len(kept(folder)) == len(SHARDS)
+        assert complete or main(["verify", str(folder)]) == 1
+    kill_while_it_writes(place, folder, generator)  # while it goes on
+    place.goes_on(folder, whole)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_killed_at_a_random_moment_it_goes_on(place, tmp_path, whole, seed):
+    check_a_random_kill(place, tmp_path / "cache", whole, seed)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(3, 23))
+def test_killed_at_many_random_moments_it_goes_on(place, tmp_path, whole, seed):
+    check_a_random_kill(place, tmp_path / "cache", whole, seed)
+
+
+@pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
+@pytest.mark.parametrize(
+    "name", ["train/manifest.json", "train/shard-00002.safetensors", "train/shard-00002.json", "test/shard-00001.json"]
+)
+def test_killed_just_before_or_after_a_file_gets_its_name(place, tmp_path, whole, name, after):
+    folder, replace = tmp_path / "cache", Path.replace
+
+    def fatal(self, target):
+        if target == folder / name and not after:
+            os.kill(os.getpid(), signal.SIGKILL)
+        replace(self, target)
+        if target == folder / name:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    def capture():
+        Path.replace = fatal
+        return place.cache(folder)
+
+    process = start(capture, tmp_path / "printed")
+    process.join(60)
+    assert process.exitcode == -signal.SIGKILL
+    assert (name in contents(folder)) == after
+    place.goes_on(folder, whole)
+
+
+def test_killed_before_the_last_manifest_it_needs_no_model(place, cache, whole, tmp_path, monkeypatch):
+    folder = shutil.copytree(cache, tmp_path / "copy")
+
+    def stop(*_):
+        raise RuntimeError("power cut")
+
+    (folder / "test/shard-00001.json").unlink()
+    with monkeypatch.context() as patch:
+        patch.setattr(CorpusCache, "finish", stop)
+        with pytest.raises(RuntimeError, match="power cut"):
+            place.cache(folder)
+    assert len(kept(folder)) == len(SHARDS)
+    assert main(["verify", str(folder)]) == 1  # the manifest knows of no shard
+    monkeypatch.setattr(writer.CorpusCache, "write", stop)
+    place.goes_on(folder, whole)
+
+
+def test_ctrl_c(place, tmp_path, whole):
+    """To a real process, imports and all."""
+    driver = "import sys, workplace, rs_cae.__main__ as m; workplace.slow_capture(0.3); sys.exit(m.main())"
+    words = ["cache", *place.options(f"--data.cache_dir={tmp_path / 'cache'}")]
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parent)}
+    process = subprocess.Popen(
+        [sys.executable, "-c", driver, *words],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env=environment,
+        text=True,
+    )
+    wait_for(lambda: process.poll() is not None or list(tmp_path.glob("cache/train/shard-*1.json")), 240)
+    process.send_signal(signal.SIGINT)
+    printed, errors = process.communicate(timeout=60)
+    assert process.returncode == 130, errors
+    assert "interrupted: the shards that are complete are kept" in printed
+    assert "Traceback" not in printed + errors
+    assert errors == ""
+    assert not list(tmp_path.rglob("*.partial"))
+    assert 2 <= len(kept(tmp_path / "cache")) < len(SHARDS)
+    place.goes_on(tmp_path / "cache", whole)
+
+
+def test_ctrl_c_before_there_is_anything_to_keep(place, tmp_path, monkeypatch):
+    def interrupt(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("rs_cae.stream.origins.LiveOrigin.__init__", interrupt)
+    try:
+        code = place.cache(tmp_path / "cache")
+    except KeyboardInterrupt:
+        pytest.fail("a traceback")  # raised on, it would end the tests
+    assert code == 130
+
+
+def refused(printed):
+    """The one line of a process that could not write."""
+    error = next(line for line in printed.read_text().splitlines() if line.startswith("error:"))
+    assert "Traceback" not in printed.read_text()
+    return error
+
+
+@pytest.mark.parametrize("how", ["disk", "limit"])
+def test_a_full_disk(place, tmp_path, whole, how):
+    folder, begin, write = tmp_path / "cache", CorpusCache.begin, writer.write_shard
+    third = folder / "train/.shard-00002.safetensors.partial"
+
+    def full_disk(self, notes):
+        begin(self, notes)
+        third.symlink_to("/dev/full")  # whose every write fails as on a disk that is full
+
+    def limited(corpus, number, *rest):
+        if number == 2:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (4096, resource.RLIM_INFINITY))
+        write(corpus, number, *rest)
+
+    def capture():
+        CorpusCache.begin = full_disk if how == "disk" else begin
+        writer.write_shard = limited if how == "limit" else write
+        return place.cache(folder)
+
+    process = start(capture, tmp_path / "printed")
+    process.join(60)
+    assert process.exitcode == 2
+    reason = os.strerror(errno.ENOSPC if how == "disk" else errno.EFBIG)
+    assert refused(tmp_path / "printed").startswith(f"error: --data.cache_dir {folder}: cannot be written: {reason}")
+    assert list(kept(folder)) == SHARDS[:2]
+    assert not list(folder.rglob("*.partial"))
+    place.goes_on(folder, whole)
+
+
+@pytest.mark.parametrize("read_only", [".", "cache", "cache/train", "cache/test"])
+def test_a_folder_that_may_not_be_written(place, cache, tmp_path, read_only):
+    folder = tmp_path / "cache"
+    if read_only != ".":
+        shutil.copytree(cache, folder)
+        (folder / "train/shard-00001.safetensors").unlink()
+        (folder / "test/shard-00001.json").unlink()
+        (folder / ".lock").unlink()
+    before, printed = contents(tmp_path), tmp_path.with_suffix(".printed")
+
+    def capture():
+        obey_permissions()
+        return place.cache(folder)
+
+    (tmp_path / read_only).chmod(0o555)
+    process = start(capture, printed)
+    process.join(60)
+    (tmp_path / read_only).chmod(0o755)
+    assert process.exitcode == 2
+    assert refused(printed).startswith(f"error: --data.cache_dir {folder}: cannot be written: Permission denied")
+    if read_only != "cache/test":  # when it comes to that, train has been mended
+        assert contents(tmp_path).items() <= {**before, "cache/.lock": b""}.items()
+    if read_only != ".":
+        assert ("train", 0) in kept(folder)
+        assert place.cache(folder) == 0
+        assert contents(folder) == contents(cache)
+
+
+@pytest.mark.parametrize("file", ["a", "a/b", "a/b/train"])
+def test_a_file_in_the_folders_place(place, tmp_path, capsys, file):
+    (tmp_path / file).parent.mkdir(parents=True, exist_ok=True)
+    (tmp_path / file).write_text("precious")
+    assert place.cache(tmp_path / "a/b") == 2
+    error = capsys.readouterr().err
+    assert error.startswith(f"error: --data.cache_dir {tmp_path / 'a/b'}: cannot be written: ")
+    assert error.count("\n") == 1
+    assert {**contents(tmp_path), "a/b/.lock": b""} == {file: b"precious", "a/b/.lock": b""}
+
+
+def test_a_read_only_file_system(place, tmp_path, capsys, monkeypatch):
+    def fail(*_, **__):
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+
+    monkeypatch.setattr(Path, "mkdir", fail)
+    assert place.cache(tmp_path / "cache") == 2
+    error = capsys.readouterr().err
+    assert error.startswith(f"error: --data.cache_dir {tmp_path / 'cache'}: cannot be written: Read-only file system")
+    assert error.count("\n") == 1

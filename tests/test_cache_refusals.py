@@ -1,0 +1,214 @@
+"""What ``rs_cae cache`` refuses, in one line that names it, and with nothing touched."""
+
+import json
+import multiprocessing
+import os
+import shutil
+import signal
+import socket
+from types import SimpleNamespace
+
+import pytest
+from safetensors.torch import load_file, save_file
+from workplace import COUNTS, LAYERS, WIDTH, contents, make_workplace, quietly, stamps
+
+from rs_cae.stream import LanguageModelSpec
+from rs_cae.stream.cache import writing_lock
+
+DATA_MB = sum(COUNTS.values()) * 2 * LAYERS * WIDTH * 4 / 1e6
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory):
+    return make_workplace(tmp_path_factory.mktemp("workplace"))
+
+
+@pytest.fixture(scope="module")
+def cache(place):
+    assert quietly(lambda: place.cache(place.folder / "cache"))[0] == 0
+    return place.folder / "cache"
+
+
+@pytest.fixture
+def no_model(monkeypatch):
+    """A refusal needs no model: whoever waited for one to load would have waited in vain."""
+
+    def fail(*_):
+        pytest.fail("the language model was loaded")
+
+    monkeypatch.setattr(LanguageModelSpec, "load", fail)
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--data.dtype=float16"], "error: --data.dtype float16: expected one of float32, bfloat16"),
+        (["--data.cache_dir=null"], "error: --data.cache_dir : is wanted: the folder to write to"),
+        (["--data.shard_size=0"], "error: --data.shard_size 0: must be at least 1"),
+        (["--model.bottleneck=2"], "error: rs_cae cache: unrecognized arguments: --model.bottleneck=2"),
+    ],
+)
+def test_what_makes_no_sense_is_refused(place, tmp_path, capsys, no_model, words, message):
+    assert place.cache(tmp_path / "none", *words) == 2
+    error = capsys.readouterr().err
+    assert error.startswith(message)
+    assert error.count("\n") == 1
+    assert not list(tmp_path.iterdir())
+
+
+def refused(place, cache, capsys, *words):
+    """The one line that refuses to go on with a cache, which is left as it was."""
+    before, written = contents(cache), stamps(cache)
+    capsys.readouterr()
+    assert place.cache(cache, *words) == 2
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1
+    assert (contents(cache), stamps(cache)) == (before, written)
+    return error
+
+
+DIFFERENT = {
+    "data.n_train": ("20", "44"),
+    "data.n_test": ("5", "14"),
+    "data.dtype": ("bfloat16", "float32"),
+    "data.min_chars": ("120", "100"),
+    "data.max_chars": ("400", "500"),
+    "data.token_position": ("random", "last"),
+    "data.tokens_per_batch": ("512", "4096"),
+    "data.shard_size": ("7", "10"),
+    "data.schedule": ("layerwise", "batchwise"),
+}
+
+
+@pytest.mark.parametrize("option", DIFFERENT)
+def test_another_setting_is_refused_by_its_name(place, cache, capsys, no_model, option):
+    here, there = DIFFERENT[option]
+    error = refused(place, cache, capsys, f"--{option}={here}")
+    assert f"holds another capture: its {option} is {there}, not {here}" in error
+
+
+def test_another_seed_is_refused_where_positions_are_drawn(place, tmp_path, capsys, cache):
+    assert place.cache(cache, "--data.seed=1") == 0  # nothing is drawn: the same capture
+    assert place.cache(tmp_path / "drawn", "--data.token_position=random", "--data.seed=1") == 0
+    error = refused(place, tmp_path / "drawn", capsys, "--data.token_position=random", "--data.seed=2")
+    assert "its data.seed is 1, not 2" in error
+
+
+def test_another_model_of_the_same_weights_is_refused(place, cache, tmp_path, capsys, no_model):
+    twin = shutil.copytree(place.model, tmp_path / "twin")
+    error = refused(place, cache, capsys, f"--data.model={twin}")
+    assert f"its data.model is {place.model}, not {twin}" in error
+
+
+def edit_corpus(folder):
+    lines = (folder / "test.txt").read_text().splitlines()
+    (folder / "test.txt").write_text("\n".join([*lines[:5], lines[5][:-1] + "?", *lines[6:]]))
+
+
+def edit_weights(folder):
+    weights = load_file(folder / "llama/model.safetensors")
+    weights["model.layers.0.mlp.up_proj.weight"][0, 0] += 1e-3
+    save_file(weights, folder / "llama/model.safetensors", {"format": "pt"})
+
+
+def edit_tokenizer(folder):
+    content = json.loads((folder / "llama/tokenizer.json").read_text())
+    content["model"]["merges"] = content["model"]["merges"][:-100]
+    (folder / "llama/tokenizer.json").write_text(json.dumps(content))
+
+
+def edit_configuration(folder):
+    content = json.loads((folder / "llama/config.json").read_text())
+    (folder / "llama/config.json").write_text(json.dumps({**content, "rms_norm_eps": 0.1}))
+
+
+@pytest.mark.parametrize(
+    ("edit", "name"),
+    [
+        (edit_corpus, "its texts is"),
+        (edit_weights, "its weights is sha256"),
+        (edit_tokenizer, "its tokenizer is"),
+        (edit_configuration, "its config"),  # the same weights, but not the same model
+    ],
+)
+def test_what_changed_under_the_same_name_is_refused(place, cache, capsys, no_model, tmp_path, edit, name):
+    files = ["test.txt", *(f"llama/{file}" for file in ("model.safetensors", "tokenizer.json", "config.json"))]
+    original = {file: (place.folder / file).read_bytes() for file in files}
+    try:
+        edit(place.folder)
+        assert f"holds another capture: {name}" in refused(place, cache, capsys)
+    finally:
+        for file, content in original.items():
+            (place.folder / file).write_bytes(content)
+
+
+@pytest.mark.parametrize("within", ["", "train", "test"])
+def test_a_folder_with_other_things_in_it_is_refused(place, tmp_path, capsys, no_model, within):
+    foreign = tmp_path / "thesis"
+    (foreign / within).mkdir(parents=True)
+    (foreign / within / "thesis.tex").write_text("precious")
+    assert place.cache(foreign) == 2
+    assert f"--data.cache_dir {foreign / within}: is not empty and holds no cache" in capsys.readouterr().err
+    assert contents(foreign) == {str((foreign / within / "thesis.tex").relative_to(foreign)): b"precious"}
+    assert len(list(foreign.rglob("*"))) == 1 + bool(within)
+
+
+def test_an_empty_folder_is_welcome(place, tmp_path):
+    (tmp_path / "empty/train").mkdir(parents=True)
+    assert place.cache(tmp_path / "empty") == 0
+
+
+def held_elsewhere(folder):
+    """A process that holds the lock until it is killed."""
+
+    def hold():
+        with writing_lock(folder):
+            held.send("held")
+            signal.pause()
+
+    waiting, held = multiprocessing.Pipe()
+    process = multiprocessing.get_context("fork").Process(target=hold)
+    process.start()
+    assert waiting.poll(60)
+    return process
+
+
+def test_a_second_writer_is_refused_until_the_first_is_gone(place, cache, tmp_path, capsys, no_model):
+    folder = shutil.copytree(cache, tmp_path / "copy")
+    before = contents(folder)
+    first = held_elsewhere(folder)
+    try:
+        assert place.cache(folder) == 2
+        error = capsys.readouterr().err
+        assert f"is being written by process {first.pid} on {socket.gethostname()}" in error
+        assert error.count("\n") == 1
+        assert place.cache(folder) == 2  # the one who was refused has not taken the lock along
+        assert f"process {first.pid} on" in capsys.readouterr().err
+        assert str(first.pid) != str(os.getpid())
+    finally:
+        first.kill()
+        first.join()
+    assert place.cache(folder) == 0  # the system gave up a dead process's lock
+    assert contents(folder) == before
+
+
+@pytest.mark.parametrize("share", [0.5, 0.9])
+def test_too_little_space_is_found_before_anything_is_written(place, tmp_path, capsys, monkeypatch, share):
+    """Train alone takes 0.76 of both corpora: a disk that holds train, but not test, is too small as well."""
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=int(share * DATA_MB * 1e6)))
+    assert place.cache(tmp_path / "cache") == 2
+    error = capsys.readouterr().err
+    assert error.startswith(f"error: --data.cache_dir {tmp_path / 'cache'}")
+    assert "free" in error
+    assert "MB" in error
+    assert error.count("\n") == 1
+    assert set(contents(tmp_path)) <= {"cache/.lock"}
+
+
+def test_the_space_of_what_is_there_is_not_wanted_again(place, cache, tmp_path, monkeypatch):
+    folder = shutil.copytree(cache, tmp_path / "copy")
+    before = contents(folder)
+    (folder / "train/shard-00002.safetensors").unlink()
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=int(0.3 * DATA_MB * 1e6)))
+    assert place.cache(folder) == 0
+    assert contents(folder) == before
