@@ -155,6 +155,7 @@ class RunCLI(LightningCLI):
     def _begin(self, stages: list[str]) -> None:
         for stage in stages:
             self.datamodule.setup(stage)
+        self.datamodule.get_ready(self.trainer.strategy.root_device)
         if self.trainer.is_global_zero:
             print(self.datamodule.describe())
             if self.subcommand == "fit" or not self.folder.identity_file.is_file():

@@ -152,11 +152,15 @@ class TrajectoryDataModule(LightningDataModule):
         if stage in ("test", "predict") and "test" not in self.splits:
             self._split("test", 0, self._text_count("test"))
 
+    def get_ready(self, device: torch.device) -> None:
+        """Load the language model, if it is needed, and verify its hook points: a run begins or is refused."""
+        self.origin.get_ready(device)
+
     def describe(self) -> str:
         """One line: how many samples each split has, and how many texts were cut."""
         counts = ", ".join(f"{len(samples)} {split}" for split, samples in self.splits.items())
         line = f"{self.origin.model.name}: {self.sublayers} sublayers of width {self.width}; samples: {counts}"
-        cut = sum(self.provenance(role)["truncated_texts"] for role in {ROLE[split] for split in self.splits})
+        cut = sum(self.origin.provenance(role)["truncated_texts"] for role in {ROLE[split] for split in self.splits})
         return f"{line}; {cut} texts longer than the context lost tokens from their left" if cut else line
 
     def language_model(self, device: torch.device) -> PreTrainedModel:
@@ -166,10 +170,6 @@ class TrajectoryDataModule(LightningDataModule):
     def token_texts(self, tokens: Tensor) -> list[str]:
         """The text of each of the test corpus's tokens [n], byte for byte where the tokenizer works on bytes."""
         return self.origin.token_texts("test", tokens)
-
-    def provenance(self, role: str) -> dict[str, Any]:
-        """What is worth knowing of the capture of the ``train`` or ``test`` corpus."""
-        return self.origin.provenance(role)
 
     def train_moments(self, device: torch.device) -> Moments:
         """Moments of the train trajectories over [sublayers, width], in one pass that the processes share."""

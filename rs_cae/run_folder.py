@@ -34,11 +34,7 @@ class RunFolder:
         Raises:
             InputError: If the folder cannot be written, or holds another run.
         """
-        existing = next(folder for folder in [self.path, *self.path.resolve().parents] if folder.exists())
-        if not existing.is_dir():
-            raise InputError("--run_dir", self.path, f"{existing} is not a folder")
-        if not os.access(existing, os.W_OK):
-            raise InputError("--run_dir", self.path, f"{existing} cannot be written to")
+        refuse_unwritable("--run_dir", self.path)
         if self.identity_file.is_file():
             held = json.loads(self.identity_file.read_text())
             differing = [key for key in {**identity, **held} if held.get(key) != identity.get(key)]
@@ -69,3 +65,12 @@ class RunFolder:
         """The run that wrote a checkpoint; None if it does not lie in one."""
         folder = RunFolder(checkpoint.resolve().parent.parent)
         return folder if folder.identity_file.is_file() else None
+
+
+def refuse_unwritable(option: str, path: Path) -> None:
+    """Raise an InputError if a folder, which need not exist yet, cannot be made or written to."""
+    existing = next(folder for folder in [path, *path.resolve().parents] if folder.exists())
+    if not existing.is_dir():
+        raise InputError(option, path, f"{existing} is not a folder")
+    if not os.access(existing, os.W_OK):
+        raise InputError(option, path, f"{existing} cannot be written to")

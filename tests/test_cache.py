@@ -235,4 +235,4 @@ def test_verify_names_parts_in_full_whatever_the_folder_is_called(cache, tmp_pat
     assert main(["verify", str(folder)]) == 1
     printed = capsys.readouterr().out
     assert re.search(r"train/shard-00003\.safetensors.*is missing", printed), printed
-    assert "[old]" in printed
+    assert "[old]" in "".join(printed.split())  # the title is broken where the line ends

@@ -57,7 +57,7 @@ class ReadTokens(Callback):
             "position": ("sample", positions.numpy()),
         }
         record = RunRecord.of(trainer)
-        provenance = data.provenance("test")
+        provenance = data.origin.provenance("test")
         record.add_attribute("model_commit", provenance["model_commit"] or "a local model")
         record.add_attribute("truncated_texts", provenance["truncated_texts"])
         record.add_attribute("hook_point_checks", json.dumps(provenance["hook_point_checks"]))

@@ -14,6 +14,7 @@ from rich.progress import track
 from rs_cae.commands.parser import parse_sections
 from rs_cae.data import TrajectoryDataModule
 from rs_cae.errors import InputError
+from rs_cae.run_folder import refuse_unwritable
 from rs_cae.stream import processes
 from rs_cae.stream.cache import CorpusCache, writing_lock
 from rs_cae.stream.origins import LiveOrigin
@@ -52,6 +53,7 @@ def run(arguments: list[str]) -> int:
     if options.data.cache_dir is None:
         raise InputError("--data.cache_dir", "", "is wanted: the folder to write to")
     folder = Path(options.data.cache_dir)
+    refuse_unwritable("--data.cache_dir", folder)
     accelerator = options.trainer.accelerator
     if accelerator == "auto" and not torch.cuda.is_available():
         accelerator = "cpu"
@@ -77,7 +79,10 @@ def _capture_both(fabric: Fabric, origin: LiveOrigin, folder: Path) -> None:
         role: CorpusCache(folder / role, origin.open(role), origin.identity(role, fabric.device)) for role in ROLES
     }
     if first:
-        folder.mkdir(parents=True, exist_ok=True)
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise InputError("--data.cache_dir", folder, f"cannot be written to: {error.strerror}") from error
     with writing_lock(folder) if first else nullcontext():
         if first:
             for cache in caches.values():

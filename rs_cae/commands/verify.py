@@ -33,6 +33,8 @@ def run(arguments: list[str]) -> int:
 
 def _verify_cache(folder: Path) -> int:
     """Every part of every corpus of a cache against its checksum."""
+    if not folder.is_dir():
+        raise InputError("verify", folder, "no such folder; give a cache's, or --data.model M to verify a model")
     corpora = [place for place in (folder, *sorted(folder.glob("*/"))) if next(place.glob("*.json"), None)]
     if not corpora:
         raise InputError("verify", folder, "holds no cache; give its folder, or --data.model M to verify a model")

@@ -75,6 +75,9 @@ class CachedOrigin(Origin):
                 raise InputError(f"--data.n_{role}", count, f"the cache {folder} holds only {held} texts")
         return self.opened[role]
 
+    def get_ready(self, device: torch.device) -> None:
+        """Nothing is to be done: opening a corpus has told."""
+
     def prepare(self, role: str, device: torch.device) -> None:
         """Nothing is to be done."""
 

@@ -68,27 +68,25 @@ class Batchwise:
 
     def trajectories(self, requests: Sequence[TokenBatches]) -> Iterator[TrajectoryBatch]:
         """The trajectories of each request in turn; see ``Capturer``."""
-        device = input_device(self.model)
         for request in requests:
-            parts = [TokenBatch(*(field.to(device) for field in part)) for part in request.parts]
-            captured = [
-                TrajectoryBatch(
-                    capture(self.model, part, self.points), part.tokens, part.positions, part.samples, part.texts
-                )
-                for part in parts
-            ]
-            yield TrajectoryBatch.join(captured).take(request.order)
+            yield TrajectoryBatch.join(self._run(part) for part in request.parts).take(request.order)
 
     def seconds(self, requests: Sequence[TokenBatches]) -> float:
-        """About how long these requests would take, from the batch of median size, run twice."""
+        """About how long these requests would take, from a small, a middling and a large batch of them."""
         parts = [part for request in requests for part in request.parts]
-        median = sorted(parts, key=lambda part: part.input_ids.numel())[len(parts) // 2]
-        request = TokenBatches([median], torch.arange(len(median.samples)))
-        for _ in range(2):  # the first pays for what is set up once
-            began = time.perf_counter()
-            next(self.trajectories([request])).states.sum().item()
-            taken = time.perf_counter() - began
-        return taken * sum(part.input_ids.numel() for part in parts) / median.input_ids.numel()
+        parts.sort(key=lambda part: part.input_ids.numel())
+        trial = [parts[len(parts) * sixth // 6] for sixth in (1, 3, 5)]
+        self._run(trial[0])  # pays for what is set up once
+        began = time.perf_counter()
+        for part in trial:
+            self._run(part).states.sum().item()
+        taken = time.perf_counter() - began
+        return taken * sum(part.input_ids.numel() for part in parts) / sum(part.input_ids.numel() for part in trial)
+
+    def _run(self, part: TokenBatch) -> TrajectoryBatch:
+        on_device = TokenBatch(*(field.to(input_device(self.model)) for field in part))
+        states = capture(self.model, on_device, self.points)
+        return TrajectoryBatch(states, on_device.tokens, on_device.positions, on_device.samples, on_device.texts)
 
 
 def capture_texts(

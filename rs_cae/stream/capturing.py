@@ -80,8 +80,6 @@ def layerwise(spec: LanguageModelSpec, device: torch.device, memory_budget_bytes
     Raises:
         InputError: If its weights cannot be read layer by layer.
     """
-    if spec.random_init:
-        raise InputError("--data.schedule", "layerwise", "reads weights from files, and --data.random_init has none")
     folder = Path(spec.path)
     try:
         if not folder.is_dir():

@@ -49,6 +49,10 @@ class Origin(ABC):
         """The trajectories of the ``train`` or ``test`` corpus."""
 
     @abstractmethod
+    def get_ready(self, device: torch.device) -> None:
+        """Find out now whatever could be wrong with where trajectories come from."""
+
+    @abstractmethod
     def prepare(self, role: str, device: torch.device) -> None:
         """Whatever is to be done once before a corpus is first read."""
 
@@ -76,6 +80,10 @@ class LiveOrigin(Origin):
 
     def __init__(self, model: LanguageModelSpec, corpora: Mapping[str, CorpusSpec], capture: CaptureSpec) -> None:
         super().__init__(model, corpora, capture)
+        if capture.schedule == "layerwise" and model.random_init:
+            raise InputError(
+                "--data.schedule", "layerwise", "reads weights from files, and --data.random_init has none"
+            )
         self.config = model.config()
         self.layout = layout_of(self.config, model.hook_points)
         self.width = self.config.get_text_config().hidden_size
@@ -98,6 +106,10 @@ class LiveOrigin(Origin):
             chunk_size = spec.samples_per_chunk(len(self.layout), self.width)
             self.opened[role] = LiveTrajectories(tokenized, spec.tokens_per_batch, chunk_size)
         return self.opened[role]
+
+    def get_ready(self, device: torch.device) -> None:
+        """Load the language model and verify its hook points."""
+        self.capturer(device)
 
     def prepare(self, role: str, device: torch.device) -> None:
         """Capture the corpus now and keep it, if the memory budget allows."""
