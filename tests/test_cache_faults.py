@@ -1,9 +1,7 @@
-"""A capture that is killed, interrupted, or runs out of disk: what it leaves, and that it goes on from there."""
+"""A capture that is killed or interrupted: what it leaves, and that it goes on from there."""
 
-import errno
 import os
 import random
-import resource
 import shutil
 import signal
 import subprocess
@@ -12,17 +10,7 @@ import time
 from pathlib import Path
 
 import pytest
-from workplace import (
-    SHARDS,
-    contents,
-    kept,
-    make_workplace,
-    obey_permissions,
-    quietly,
-    slow_capture,
-    start,
-    wait_for,
-)
+from workplace import SHARDS, contents, kept, make_workplace, quietly, slow_capture, start, wait_for
 
 from rs_cae.cli import main
 from rs_cae.stream.cache import CorpusCache, writer
@@ -161,89 +149,3 @@ def test_ctrl_c_before_there_is_anything_to_keep(place, tmp_path, monkeypatch):
     except KeyboardInterrupt:
         pytest.fail("a traceback")  # raised on, it would end the tests
     assert code == 130
-
-
-def refused(printed):
-    """The one line of a process that could not write."""
-    error = next(line for line in printed.read_text().splitlines() if line.startswith("error:"))
-    assert "Traceback" not in printed.read_text()
-    return error
-
-
-@pytest.mark.parametrize("how", ["disk", "limit"])
-def test_a_full_disk(place, tmp_path, whole, how):
-    folder, begin, write = tmp_path / "cache", CorpusCache.begin, writer.write_shard
-    third = folder / "train/.shard-00002.safetensors.partial"
-
-    def full_disk(self, notes):
-        begin(self, notes)
-        third.symlink_to("/dev/full")  # whose every write fails as on a disk that is full
-
-    def limited(corpus, number, *rest):
-        if number == 2:
-            resource.setrlimit(resource.RLIMIT_FSIZE, (4096, resource.RLIM_INFINITY))
-        write(corpus, number, *rest)
-
-    def capture():
-        CorpusCache.begin = full_disk if how == "disk" else begin
-        writer.write_shard = limited if how == "limit" else write
-        return place.cache(folder)
-
-    process = start(capture, tmp_path / "printed")
-    process.join(60)
-    assert process.exitcode == 2
-    reason = os.strerror(errno.ENOSPC if how == "disk" else errno.EFBIG)
-    assert refused(tmp_path / "printed").startswith(f"error: --data.cache_dir {folder}: cannot be written: {reason}")
-    assert list(kept(folder)) == SHARDS[:2]
-    assert not list(folder.rglob("*.partial"))
-    place.goes_on(folder, whole)
-
-
-@pytest.mark.parametrize("read_only", [".", "cache", "cache/train", "cache/test"])
-def test_a_folder_that_may_not_be_written(place, cache, tmp_path, read_only):
-    folder = tmp_path / "cache"
-    if read_only != ".":
-        shutil.copytree(cache, folder)
-        (folder / "train/shard-00001.safetensors").unlink()
-        (folder / "test/shard-00001.json").unlink()
-        (folder / ".lock").unlink()
-    before, printed = contents(tmp_path), tmp_path.with_suffix(".printed")
-
-    def capture():
-        obey_permissions()
-        return place.cache(folder)
-
-    (tmp_path / read_only).chmod(0o555)
-    process = start(capture, printed)
-    process.join(60)
-    (tmp_path / read_only).chmod(0o755)
-    assert process.exitcode == 2
-    assert refused(printed).startswith(f"error: --data.cache_dir {folder}: cannot be written: Permission denied")
-    if read_only != "cache/test":  # when it comes to that, train has been mended
-        assert contents(tmp_path).items() <= {**before, "cache/.lock": b""}.items()
-    if read_only != ".":
-        assert ("train", 0) in kept(folder)
-        assert place.cache(folder) == 0
-        assert contents(folder) == contents(cache)
-
-
-@pytest.mark.parametrize("file", ["a", "a/b", "a/b/train"])
-def test_a_file_in_the_folders_place(place, tmp_path, capsys, file):
-    (tmp_path / file).parent.mkdir(parents=True, exist_ok=True)
-    (tmp_path / file).write_text("precious")
-    assert place.cache(tmp_path / "a/b") == 2
-    error = capsys.readouterr().err
-    assert error.startswith(f"error: --data.cache_dir {tmp_path / 'a/b'}: cannot be written: ")
-    assert error.count("\n") == 1
-    assert {**contents(tmp_path), "a/b/.lock": b""} == {file: b"precious", "a/b/.lock": b""}
-
-
-def test_a_read_only_file_system(place, tmp_path, capsys, monkeypatch):
-    def fail(*_, **__):
-        raise OSError(errno.EROFS, os.strerror(errno.EROFS))
-
-    monkeypatch.setattr(Path, "mkdir", fail)
-    assert place.cache(tmp_path / "cache") == 2
-    error = capsys.readouterr().err
-    assert error.startswith(f"error: --data.cache_dir {tmp_path / 'cache'}: cannot be written: Read-only file system")
-    assert error.count("\n") == 1

@@ -6,16 +6,13 @@ import os
 import shutil
 import signal
 import socket
-from types import SimpleNamespace
 
 import pytest
 from safetensors.torch import load_file, save_file
-from workplace import COUNTS, LAYERS, WIDTH, contents, make_workplace, quietly, stamps
+from workplace import contents, make_workplace, quietly, stamps
 
 from rs_cae.stream import LanguageModelSpec
 from rs_cae.stream.cache import writing_lock
-
-DATA_MB = sum(COUNTS.values()) * 2 * LAYERS * WIDTH * 4 / 1e6
 
 
 @pytest.fixture(scope="module")
@@ -142,22 +139,6 @@ def test_what_changed_under_the_same_name_is_refused(place, cache, capsys, no_mo
             (place.folder / file).write_bytes(content)
 
 
-@pytest.mark.parametrize("within", ["", "train", "test"])
-def test_a_folder_with_other_things_in_it_is_refused(place, tmp_path, capsys, no_model, within):
-    foreign = tmp_path / "thesis"
-    (foreign / within).mkdir(parents=True)
-    (foreign / within / "thesis.tex").write_text("precious")
-    assert place.cache(foreign) == 2
-    assert f"--data.cache_dir {foreign / within}: is not empty and holds no cache" in capsys.readouterr().err
-    assert contents(foreign) == {str((foreign / within / "thesis.tex").relative_to(foreign)): b"precious"}
-    assert len(list(foreign.rglob("*"))) == 1 + bool(within)
-
-
-def test_an_empty_folder_is_welcome(place, tmp_path):
-    (tmp_path / "empty/train").mkdir(parents=True)
-    assert place.cache(tmp_path / "empty") == 0
-
-
 def held_elsewhere(folder):
     """A process that holds the lock until it is killed."""
 
@@ -189,26 +170,4 @@ def test_a_second_writer_is_refused_until_the_first_is_gone(place, cache, tmp_pa
         first.kill()
         first.join()
     assert place.cache(folder) == 0  # the system gave up a dead process's lock
-    assert contents(folder) == before
-
-
-@pytest.mark.parametrize("share", [0.5, 0.9])
-def test_too_little_space_is_found_before_anything_is_written(place, tmp_path, capsys, monkeypatch, share):
-    """Train alone takes 0.76 of both corpora: a disk that holds train, but not test, is too small as well."""
-    monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=int(share * DATA_MB * 1e6)))
-    assert place.cache(tmp_path / "cache") == 2
-    error = capsys.readouterr().err
-    assert error.startswith(f"error: --data.cache_dir {tmp_path / 'cache'}")
-    assert "free" in error
-    assert "MB" in error
-    assert error.count("\n") == 1
-    assert set(contents(tmp_path)) <= {"cache/.lock"}
-
-
-def test_the_space_of_what_is_there_is_not_wanted_again(place, cache, tmp_path, monkeypatch):
-    folder = shutil.copytree(cache, tmp_path / "copy")
-    before = contents(folder)
-    (folder / "train/shard-00002.safetensors").unlink()
-    monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=int(0.3 * DATA_MB * 1e6)))
-    assert place.cache(folder) == 0
     assert contents(folder) == before

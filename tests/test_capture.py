@@ -2,7 +2,6 @@
 
 from copy import deepcopy
 from importlib import import_module
-from itertools import count
 from types import SimpleNamespace
 
 import pytest
@@ -86,6 +85,15 @@ def test_hook_points_are_in_the_order_in_which_they_run(tiny_llama):
     assert points.layout.labels == ["L00.attn", "L00.mlp", "L01.attn", "L01.mlp", "L02.attn", "L02.mlp"]
     assert points.readers[3] is tiny_llama.model.layers[1].post_attention_layernorm
     assert points.adders[2:4] == [[tiny_llama.model.layers[1].self_attn], [tiny_llama.model.layers[1].mlp]]
+
+
+def test_the_model_gets_the_mask_and_fills_no_cache(broken, batch):
+    given = {}
+    hook = broken.base_model.register_forward_pre_hook(lambda module, _, words: given.update(words), with_kwargs=True)
+    capture(broken, batch)
+    hook.remove()
+    assert torch.equal(given["attention_mask"], batch.attention_mask)
+    assert given["use_cache"] is False
 
 
 def test_gradients_are_not_recorded(broken, batch):
@@ -193,14 +201,17 @@ def test_a_capturer_knows_what_it_gives(broken, batch):
     assert capturer.checks == ()  # nobody verified it
 
 
-def test_seconds_are_those_of_the_median_batch_by_tokens(tiny_llama, demo_tokenizer, monkeypatch):
+def test_seconds_are_those_of_a_small_a_middling_and_a_large_batch_by_tokens(broken, demo_tokenizer, monkeypatch):
     tokenized = Tokenization(demo_tokenizer, 256)(TEXTS)
     request = tokenized.batches(range(4), tokens_per_batch=1)  # texts of 3, 14, 15 and 24 tokens, each alone
-    ticks = count()
-    clock = SimpleNamespace(perf_counter=lambda: 2.0 ** next(ticks))
+    ran, seen = [], []
+    broken.base_model.register_forward_pre_hook(
+        lambda module, _, words: ran.append(words["input_ids"].shape[1]), with_kwargs=True
+    )
+    clock = SimpleNamespace(perf_counter=lambda: seen.append(list(ran)) or 10.0 * len(seen))
     monkeypatch.setattr(import_module("rs_cae.stream.capture"), "time", clock)
-    # the second run takes from tick 2 to tick 3, and 15 of the 56 tokens
-    assert Batchwise(tiny_llama, find_hook_points(tiny_llama)).seconds([request]) == pytest.approx(4 * 56 / 15)
+    assert Batchwise(broken, find_hook_points(broken)).seconds([request]) == pytest.approx(10 * 56 / (3 + 15 + 24))
+    assert seen == [[3], [3, 3, 15, 24]]  # what is set up once is not timed
 
 
 def test_capture_texts_gives_back_the_order_of_the_texts(tiny_llama, demo_tokenizer):

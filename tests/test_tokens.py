@@ -138,14 +138,14 @@ def test_max_positions_are_drawn_evenly_without_replacement(demo_tokenizer):
 @pytest.mark.parametrize("seed", range(5))
 def test_batches_hold_what_was_asked_for(demo_tokenizer, seed):
     generator = torch.Generator().manual_seed(seed)
-    words = [" ".join(["word"] * int(count)) for count in torch.randint(0, 30, (40,), generator=generator)]
-    tokenized = Tokenization(demo_tokenizer, 256, "all", max_positions=4)(words)
+    cuts = torch.randint(len(LONG), (40, 2), generator=generator).sort(dim=1).values.tolist()
+    tokenized = Tokenization(demo_tokenizer, 256, "all", max_positions=4)([LONG[start:end] for start, end in cuts])
     asked = torch.randint(len(tokenized), (60,), generator=generator)  # some of them twice, many texts several times
     parts, order = tokenized.batches(asked.tolist(), tokens_per_batch=100)
-    fields = [torch.cat([getattr(part, name) for part in parts])[order] for name in ("samples", "positions", "texts")]
-    assert torch.equal(
-        torch.stack(fields), torch.stack([asked, tokenized.position_of[asked], tokenized.text_of[asked]])
-    )
+    names = ("samples", "positions", "texts", "tokens")
+    given = torch.stack([torch.cat([getattr(part, name) for part in parts])[order] for name in names])
+    expected = [asked, tokenized.position_of[asked], tokenized.text_of[asked], tokenized.tokens[asked]]
+    assert torch.equal(given, torch.stack(expected))
     rows = [tuple(row[mask == 1].tolist()) for part in parts for row, mask in zip(*part[:2], strict=True)]
     assert sorted(rows) == sorted(tuple(ids_of(tokenized, text)) for text in tokenized.text_of[asked].unique())
     assert len(parts) > 1

@@ -200,6 +200,24 @@ def test_states_that_are_not_finite_are_named_and_hooks_removed(verify, demo_tok
     assert hooks_of(model) == before
 
 
+def test_hooks_are_gone_after_an_exception_while_a_state_is_written(verify):
+    model, runs = tiny_model("llama"), []
+    verify(model)
+    before = hooks_of(model)
+
+    def fail_at_last(states):
+        runs.append(len(hooks_of(model)) - len(before))
+        if len(runs) == 4:
+            raise RuntimeError("planted")
+        return states
+
+    model.model.norm.forward = fail_at_last
+    with pytest.raises(RuntimeError, match="planted"):
+        verify(model)
+    assert hooks_of(model) == before
+    assert runs == [12, 12, 12, 13]  # both texts, each alone, and then the first with one that writes
+
+
 def test_logits_that_are_not_finite_fail(verify):
     model = tiny_model("llama")
     model.lm_head.weight.data[0] = torch.nan

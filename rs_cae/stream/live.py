@@ -70,22 +70,14 @@ class LiveTrajectories(Trajectories):
         if self.remembered is not None:
             return
         own = self.chunks[processes.rank() :: processes.world_size()]
-        captured = capturer.trajectories(self.requests(own))
         shown = f"{title}: {len(self.tokenized.hashes)} texts"
-        progress = track(captured, shown, len(own), disable=processes.rank() > 0)
-        held = {chunk.start: batch.to("cpu") for chunk, batch in zip(own, progress, strict=True)}
-        self.remembered = TrajectoryBatch.join(
-            _given_round(held.get(chunk.start), number % processes.world_size(), capturer, len(chunk))
-            for number, chunk in enumerate(self.chunks)
+        captured = track(capturer.trajectories(self.requests(own)), shown, len(own), disable=processes.rank() > 0)
+        states = torch.empty((len(self), *capturer.shape), dtype=capturer.dtype)
+        for chunk, batch in zip(own, captured, strict=True):
+            states[chunk.start : chunk.stop] = batch.states.cpu()
+        for number, chunk in enumerate(self.chunks):
+            processes.hand_round(states[chunk.start : chunk.stop], owner=number % processes.world_size())
+        corpus = self.tokenized
+        self.remembered = TrajectoryBatch(
+            states, corpus.tokens, corpus.position_of, torch.arange(len(self)), corpus.text_of
         )
-
-
-def _given_round(batch: TrajectoryBatch | None, owner: int, capturer: Capturer, samples: int) -> TrajectoryBatch:
-    if processes.world_size() == 1 and batch is not None:
-        return batch
-    device = "cuda" if torch.distributed.get_backend() == "nccl" else "cpu"
-    fields: Sequence[Tensor | None] = batch or [None] * len(TrajectoryBatch._fields)
-    shapes = [(samples, *capturer.shape), *[(samples,)] * (len(fields) - 1)]
-    dtypes = [capturer.dtype, *[torch.int64] * (len(fields) - 1)]
-    given = zip(fields, shapes, dtypes, strict=True)
-    return TrajectoryBatch(*(processes.hand_round(*field, owner, device) for field in given))

@@ -57,21 +57,15 @@ def total(tensor: Tensor) -> Tensor:
     return torch.stack(gather(tensor)).sum(dim=0)
 
 
-def hand_round(tensor: Tensor | None, shape: tuple[int, ...], dtype: torch.dtype, owner: int, device: str) -> Tensor:
-    """A tensor of one process, given to all.
+def hand_round(tensor: Tensor, owner: int) -> None:
+    """Give a tensor in main memory, which one process has filled, to all of them.
 
     Args:
-        tensor: What the owner holds; elsewhere nothing.
-        shape: Its shape, known to all.
-        dtype: Its type, known to all.
-        owner: The rank that holds it.
-        device: Where the processes meet: a GPU for NCCL, the CPU for Gloo.
-
-    Returns:
-        The tensor, in main memory.
+        tensor: Of the same shape everywhere; filled in place where it is not the owner's.
+        owner: The rank that has filled it.
     """
-    if world_size() == 1 and tensor is not None:
-        return tensor.cpu()
-    held = torch.empty(shape, dtype=dtype, device=device) if tensor is None else tensor.to(device).contiguous()
+    if world_size() == 1:
+        return
+    held = tensor.to("cuda" if distributed.get_backend() == "nccl" else "cpu").contiguous()
     distributed.broadcast(held, owner)
-    return held.cpu()
+    tensor.copy_(held)

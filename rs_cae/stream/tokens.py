@@ -74,6 +74,11 @@ class TokenizedTexts:
     def __len__(self) -> int:
         return len(self.text_of)
 
+    @property
+    def tokens(self) -> Tensor:
+        """[samples], the ids of the tokens whose state is read."""
+        return self.ids[self.offsets[self.text_of] + self.position_of]
+
     def batches(self, samples: Sequence[int], tokens_per_batch: int) -> TokenBatches:
         """The texts of some samples in batches of like lengths; a text of several samples runs once."""
         chosen = torch.as_tensor(samples)
