@@ -11,6 +11,7 @@ import torch
 import yaml
 from jsonargparse import set_parsing_settings
 from lightning import Trainer
+from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 from lightning.pytorch.loggers import CSVLogger, Logger
@@ -129,7 +130,10 @@ class RunCLI(LightningCLI):
         launched = processes.as_launched(settings.get("devices"), settings.get("num_nodes"))
         keywords["devices"], keywords["num_nodes"] = launched
         keywords["use_distributed_sampler"] = False  # it pads; the data module's batches are shared out as they are
-        return super().instantiate_trainer(logger=loggers, default_root_dir=str(self.folder.path), **keywords)
+        try:
+            return super().instantiate_trainer(logger=loggers, default_root_dir=str(self.folder.path), **keywords)
+        except (MisconfigurationException, ValueError) as error:
+            raise InputError("--trainer", f"(accelerator {accelerator}, devices {launched[0]})", str(error)) from error
 
     def before_fit(self) -> None:
         """Read the corpora, so that whatever is wrong with them is said before anything is written."""

@@ -100,6 +100,11 @@ def of_another_capture(file):
     file.write_text(json.dumps({**record, "identity": "0" * 64}))
 
 
+def of_another_capture_and_nobody_knows(file):
+    of_another_capture(file)
+    (file.parent / "manifest.json").unlink()
+
+
 def change_a_digit(file):
     """What is read is still JSON."""
     before, mean, after = file.read_text().partition('"mean": [\n    ')
@@ -108,7 +113,10 @@ def change_a_digit(file):
     file.write_text(before + mean + digits)
 
 
-@pytest.mark.parametrize("damage", [remove, truncate, garbage, another_thing, of_another_capture, change_a_digit])
+DAMAGES = [remove, truncate, garbage, another_thing, of_another_capture, of_another_capture_and_nobody_knows]
+
+
+@pytest.mark.parametrize("damage", [*DAMAGES, change_a_digit])
 def test_a_damaged_record_costs_its_shard_alone(place, copy, whole, damage):
     file = copy / "train/shard-00001.json"
     damage(file) if damage is not truncate else file.write_bytes(file.read_bytes()[:100])

@@ -133,7 +133,6 @@ def test_ctrl_c(place, tmp_path, whole):
     assert process.returncode == 130, errors
     assert "interrupted: the shards that are complete are kept" in printed
     assert "Traceback" not in printed + errors
-    assert errors == ""
     assert not list(tmp_path.rglob("*.partial"))
     assert 2 <= len(kept(tmp_path / "cache")) < len(SHARDS)
     place.goes_on(tmp_path / "cache", whole)

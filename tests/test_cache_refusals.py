@@ -148,7 +148,7 @@ def held_elsewhere(folder):
             signal.pause()
 
     waiting, held = multiprocessing.Pipe()
-    process = multiprocessing.get_context("fork").Process(target=hold)
+    process = multiprocessing.get_context("fork").Process(target=hold, daemon=True)
     process.start()
     assert waiting.poll(60)
     return process

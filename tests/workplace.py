@@ -134,7 +134,7 @@ def start(action: Callable[[], int], printed: Path) -> BaseProcess:
             file.flush()
         os._exit(code)
 
-    process = multiprocessing.get_context("fork").Process(target=child)
+    process = multiprocessing.get_context("fork").Process(target=child, daemon=True)
     process.start()
     return process
 

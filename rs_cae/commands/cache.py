@@ -8,7 +8,9 @@ from pathlib import Path
 from typing import cast
 
 import torch
+from jsonargparse import Namespace
 from lightning import Fabric
+from lightning.fabric.utilities.exceptions import MisconfigurationException
 from rich.progress import track
 
 from rs_cae.commands.parser import parse_sections
@@ -54,14 +56,9 @@ def run(arguments: list[str]) -> int:
         raise InputError("--data.cache_dir", "", "is wanted: the folder to write to")
     folder = Path(options.data.cache_dir)
     refuse_unwritable("--data.cache_dir", folder)
-    accelerator = options.trainer.accelerator
-    if accelerator == "auto" and not torch.cuda.is_available():
-        accelerator = "cpu"
-    devices, machines = processes.as_launched(options.trainer.devices, options.trainer.num_nodes)
-    fabric = Fabric(accelerator=accelerator, strategy=options.trainer.strategy, devices=devices, num_nodes=machines)
-    fabric.launch()
-    origin = TrajectoryDataModule(**{**options.data, "source": "live"}).origin
     try:
+        fabric = _launch(options.trainer)
+        origin = TrajectoryDataModule(**{**options.data, "source": "live"}).origin
         _capture_both(fabric, cast(LiveOrigin, origin), folder)
     except KeyboardInterrupt:
         print("\ninterrupted: the shards that are complete are kept, and the same command goes on from there")
@@ -70,6 +67,21 @@ def run(arguments: list[str]) -> int:
         problem = f"cannot be written: {error.strerror or error}; the shards that are complete are kept, and the same "
         raise InputError("--data.cache_dir", folder, problem + "command goes on from there") from error
     return 0
+
+
+def _launch(options: Namespace) -> Fabric:
+    """Start the processes, or find those that a launcher has started."""
+    accelerator = options.accelerator
+    if accelerator == "auto" and not torch.cuda.is_available():
+        accelerator = "cpu"
+    devices, machines = processes.as_launched(options.devices, options.num_nodes)
+    try:
+        fabric = Fabric(accelerator=accelerator, strategy=options.strategy, devices=devices, num_nodes=machines)
+    except (MisconfigurationException, RuntimeError, TypeError, ValueError) as error:
+        given = f"{options.accelerator}, devices {options.devices}, strategy {options.strategy}"
+        raise InputError("--trainer.accelerator", given, f"cannot be used: {error}") from error
+    fabric.launch()
+    return fabric
 
 
 def _capture_both(fabric: Fabric, origin: LiveOrigin, folder: Path) -> None:
