@@ -5,9 +5,13 @@ import sys
 
 def main() -> int:
     """Run the command line and return its exit code."""
-    from rs_cae.cli import main as run
+    try:
+        from rs_cae.cli import main as run
 
-    return run(sys.argv[1:])
+        return run(sys.argv[1:])
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        return 130
 
 
 if __name__ == "__main__":

@@ -131,7 +131,7 @@ def test_a_file_in_the_folders_place(place, tmp_path, capsys, file):
     assert place.cache(tmp_path / "a/b") == 2
     error = capsys.readouterr().err
     assert error.startswith(f"error: --data.cache_dir {tmp_path / 'a/b'}: ")
-    assert "is not a folder" in error or "cannot be written: Not a directory" in error
+    assert "is not a folder" in error or "is not empty and holds no cache" in error
     assert error.count("\n") == 1
     assert {**contents(tmp_path), "a/b/.lock": b""} == {file: b"precious", "a/b/.lock": b""}
 

@@ -1,11 +1,12 @@
 """``rs_cae cache``: capture the trajectories of both corpora once, and keep them."""
 
 import shutil
+from collections.abc import Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import torch
 from jsonargparse import Namespace
@@ -19,6 +20,7 @@ from rs_cae.errors import InputError
 from rs_cae.run_folder import refuse_unwritable
 from rs_cae.stream import processes
 from rs_cae.stream.cache import CorpusCache, writing_lock
+from rs_cae.stream.cache.lock import LOCK
 from rs_cae.stream.origins import LiveOrigin
 from rs_cae.stream.trajectories import Capturer
 
@@ -91,62 +93,86 @@ def _capture_both(fabric: Fabric, origin: LiveOrigin, folder: Path) -> None:
         role: CorpusCache(folder / role, origin.open(role), origin.identity(role, fabric.device)) for role in ROLES
     }
     if first:
+        _refuse_other(folder, caches)
         try:
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise InputError("--data.cache_dir", folder, f"cannot be written to: {error.strerror}") from error
     with writing_lock(folder) if first else nullcontext():
         if first:
-            for cache in caches.values():
-                cache.refuse_other()
+            _refuse_other(folder, caches)  # once more, now that nobody else writes
         fabric.barrier()
+        missing = {role: cache.missing() for role, cache in caches.items()}
+        lacking = {role: int(processes.total(torch.tensor(len(numbers)))) for role, numbers in missing.items()}
+        if first:
+            _refuse_too_large(folder, caches, lacking, origin.bytes_per_sample(fabric.device))
         for role, cache in caches.items():
-            _capture(fabric, origin, role, cache)
+            if lacking[role]:
+                _capture(fabric, origin, role, cache, missing[role])
+            elif first:
+                cache.finish_if_interrupted(_notes(origin, role))
+            if first:
+                print(f"{cache.folder}: {len(cache.source.chunks)} shards, {len(cache.source)} samples, complete")
     if first:
         print(f"use it: python -m rs_cae fit ... --data.source cached --data.cache_dir {folder}")
 
 
-def _capture(fabric: Fabric, origin: LiveOrigin, role: str, cache: CorpusCache) -> None:
+def _refuse_other(folder: Path, caches: Mapping[str, CorpusCache]) -> None:
+    """Raise an InputError if the folder holds anything but this capture."""
+    foreign = folder.is_dir() and not any((folder / role).is_dir() for role in caches)
+    if foreign and any(path.name != LOCK for path in folder.iterdir()):
+        raise InputError("--data.cache_dir", folder, "is not empty and holds no cache")
+    for cache in caches.values():
+        cache.refuse_other()
+
+
+def _refuse_too_large(folder: Path, caches: Mapping[str, CorpusCache], lacking: Mapping[str, int], size: int) -> None:
+    """Raise an InputError if the disk has less room than what is missing needs, at this size of a sample."""
+    samples = sum(_samples(cache, lacking[role]) for role, cache in caches.items())
+    free = shutil.disk_usage(folder).free
+    if samples * size > free:
+        problem = f"wants {_in_bytes(samples * size)} for {samples} samples, but the disk has {_in_bytes(free)} free"
+        raise InputError("--data.cache_dir", folder, problem)
+
+
+def _samples(cache: CorpusCache, shards: int) -> int:
+    """About how many samples so many shards hold."""
+    return round(shards / len(cache.source.chunks) * len(cache.source))
+
+
+def _notes(origin: LiveOrigin, role: str) -> dict[str, Any]:
+    """What a manifest says of its origin beside its identity."""
+    return {**origin.provenance(role), "versions": {name: version(name) for name in RECORDED_PACKAGES}}
+
+
+def _capture(fabric: Fabric, origin: LiveOrigin, role: str, cache: CorpusCache, missing: list[int]) -> None:
     """Capture what is missing of one corpus, each process its own shards."""
     first = fabric.global_rank == 0
-    missing = cache.missing()
-    shards, lacking = len(cache.source.chunks), int(processes.total(torch.tensor(len(missing))))
-    if lacking:
-        capturer = origin.capturer(fabric.device)
-        notes = {**origin.provenance(role), "versions": {name: version(name) for name in RECORDED_PACKAGES}}
-        if first:
-            print(_estimate(cache, capturer, missing, lacking))
-            cache.begin(notes)
-        fabric.barrier()
-        written = cache.write(missing, capturer, lambda token: origin.token_texts(role, torch.tensor([token]))[0])
-        for _ in track(written, f"cache {role}", len(missing), disable=not first):
-            pass
-        fabric.barrier()
-        if first:
-            cache.finish(notes)
-    elif first:
-        cache.finish_if_interrupted(origin.provenance(role))
+    capturer = origin.capturer(fabric.device)
+    notes = _notes(origin, role)
     if first:
-        print(f"{cache.folder}: {shards} shards, {len(cache.source)} samples, complete")
+        print(_estimate(cache, capturer, missing, fabric.world_size))
+        cache.begin(notes)
+    fabric.barrier()
+    written = cache.write(missing, capturer, lambda token: origin.token_texts(role, torch.tensor([token]))[0])
+    for _ in track(written, f"cache {role}", len(missing), disable=not first):
+        pass
+    fabric.barrier()
+    if first:
+        cache.finish(notes)
 
 
-def _estimate(cache: CorpusCache, capturer: Capturer, missing: list[int], lacking: int) -> str:
-    """What the missing shards need, in bytes and in time.
-
-    Raises:
-        InputError: If the disk has less.
-    """
+def _estimate(cache: CorpusCache, capturer: Capturer, missing: list[int], workers: int) -> str:
+    """What this process's missing shards and the others' need, in bytes and in time."""
     sublayers, width = capturer.shape
-    chunks = cache.source.chunks
-    samples = round(lacking / len(chunks) * len(cache.source))
-    size, free = samples * sublayers * width * capturer.dtype.itemsize, shutil.disk_usage(cache.folder.parent).free
-    if size > free:
-        problem = f"wants {_in_bytes(size)} for {samples} samples, but the disk has {_in_bytes(free)} free"
-        raise InputError("--data.cache_dir", cache.folder, problem)
-    requests = cache.source.requests([chunks[number] for number in missing])
+    total = len(cache.source.chunks)
+    lacking = min(total, len(missing) * workers)
+    samples = _samples(cache, lacking)
+    requests = cache.source.requests([cache.source.chunks[number] for number in missing])
     seconds = capturer.seconds(requests) if requests else None
     time = "" if seconds is None else f", about {seconds:.0f} s" if seconds < 120 else f", about {seconds / 60:.0f} min"
-    resumed = "" if lacking == len(chunks) else f"{len(chunks) - lacking} of {len(chunks)} shards are there; "
+    resumed = "" if lacking == total else f"{total - lacking} of {total} shards are there; "
+    size, free = samples * sublayers * width * capturer.dtype.itemsize, shutil.disk_usage(cache.folder.parent).free
     return f"{cache.folder}: {resumed}{samples} samples, {_in_bytes(size)} of {_in_bytes(free)} free{time}"
 
 

@@ -7,10 +7,12 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from rs_cae.commands.cache import ROLES
 from rs_cae.commands.parser import parse_sections
 from rs_cae.data import TrajectoryDataModule
 from rs_cae.errors import InputError
 from rs_cae.stream.cache import damaged_parts
+from rs_cae.stream.cache.manifest import MANIFEST
 from rs_cae.stream.checks import Check
 from rs_cae.stream.hookpoints import context_of, find_hook_points
 from rs_cae.stream.language_model import LanguageModelSpec
@@ -35,15 +37,15 @@ def _verify_cache(folder: Path) -> int:
     """Every part of every corpus of a cache against its checksum."""
     if not folder.is_dir():
         raise InputError("verify", folder, "no such folder; give a cache's, or --data.model M to verify a model")
-    corpora = [place for place in (folder, *sorted(folder.glob("*/"))) if next(place.glob("*.json"), None)]
-    if not corpora:
+    corpora = [folder] if (folder / MANIFEST).is_file() else [folder / role for role in ROLES]
+    if not any(corpus.is_dir() for corpus in corpora):
         raise InputError("verify", folder, "holds no cache; give its folder, or --data.model M to verify a model")
-    table = Table("part", "state", title=f"Cache {folder}", title_justify="left")
+    table = Table("part", "state", title=escape(f"Cache {folder}"), title_justify="left")
     damaged = 0
     for corpus in corpora:
         for part, problem in damaged_parts(corpus):
             damaged += problem is not None
-            table.add_row(str(corpus.relative_to(folder.parent) / part), escape(problem or "intact"))
+            table.add_row(escape(str(corpus.relative_to(folder) / part)), escape(problem or "intact"))
     console = Console()
     console.print(table)
     if damaged:

@@ -102,6 +102,9 @@ class CachedOrigin(Origin):
             "data.revision": self.model.revision,
             "data.random_init": self.model.random_init,
             "data.dtype": self.model.dtype or held.get("data.dtype"),
+            "data.hook_points": dict(self.model.hook_points)
+            if self.model.hook_points
+            else held.get("data.hook_points"),
             f"data.{role}_corpus": corpus.name,
             "data.min_chars": corpus.min_chars,
             "data.max_chars": corpus.max_chars,

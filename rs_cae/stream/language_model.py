@@ -1,6 +1,7 @@
 """Finding and loading language models: the demo's, a local folder's, or the Hugging Face hub's."""
 
 import hashlib
+import json
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
@@ -148,6 +149,13 @@ class LanguageModelSpec:
             with file.open("rb") as content:
                 digest.update(hashlib.file_digest(content, "sha256").digest())
         return f"sha256 {digest.hexdigest()}"
+
+
+def config_identity(config: PretrainedConfig) -> str:
+    """SHA-256 of a model's settings, whatever it is called and whichever version wrote them."""
+    named = ("_name_or_path", "transformers_version")
+    settings = {name: value for name, value in config.to_dict().items() if name not in named}
+    return hashlib.sha256(json.dumps(settings, sort_keys=True, default=str).encode()).hexdigest()
 
 
 def tokenizer_identity(tokenizer: PreTrainedTokenizerBase) -> str:

@@ -14,7 +14,7 @@ from rs_cae.errors import InputError
 from rs_cae.stream.capturing import CaptureSpec, layerwise, verified
 from rs_cae.stream.corpus import CorpusSpec
 from rs_cae.stream.hookpoints import context_of, layout_of
-from rs_cae.stream.language_model import LanguageModelSpec, tokenizer_identity
+from rs_cae.stream.language_model import LanguageModelSpec, config_identity, tokenizer_identity
 from rs_cae.stream.live import LiveTrajectories, Trajectories
 from rs_cae.stream.tokens import TokenBatches, Tokenization
 from rs_cae.stream.trajectories import Capturer, TrajectoryBatch
@@ -95,6 +95,11 @@ class LiveOrigin(Origin):
         """The language model's."""
         return self.model.tokenizer()
 
+    @cached_property
+    def weights_identity(self) -> str:
+        """See ``LanguageModelSpec``; read once for both corpora."""
+        return self.model.weights_identity()
+
     def open(self, role: str) -> LiveTrajectories:
         """Read and tokenize a corpus."""
         if role not in self.opened:
@@ -114,7 +119,7 @@ class LiveOrigin(Origin):
     def prepare(self, role: str, device: torch.device) -> None:
         """Capture the corpus now and keep it, if the memory budget allows."""
         live, capturer = self.open(role), self.capturer(device)
-        size = len(live) * len(self.layout) * self.width * capturer.dtype.itemsize
+        size = len(live) * self.bytes_per_sample(device)
         if size <= self.capture.memory_budget_bytes:
             live.remember(capturer, f"capture {role}")
         elif self.capture.schedule == "layerwise":
@@ -150,6 +155,11 @@ class LiveOrigin(Origin):
             "hook_point_checks": checks,
         }
 
+    def bytes_per_sample(self, device: torch.device) -> int:
+        """Size of one trajectory."""
+        dtype: torch.dtype = getattr(torch, self.model.precision(device))
+        return len(self.layout) * self.width * dtype.itemsize
+
     def identity(self, role: str, device: torch.device) -> dict[str, Any]:
         """What makes two captures of a corpus the same, by option name where there is an option."""
         live, spec, corpus = self.open(role), self.capture, self.corpora[role]
@@ -158,7 +168,8 @@ class LiveOrigin(Origin):
         return {
             "data.model": self.model.name,
             "data.revision": self.model.revision,
-            "weights": self.model.weights_identity(),
+            "config": config_identity(self.config),
+            "weights": self.weights_identity,
             "data.random_init": self.model.random_init,
             "data.dtype": self.model.precision(device),
             "data.hook_points": self.model.hook_points and dict(self.model.hook_points),

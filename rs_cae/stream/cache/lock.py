@@ -9,6 +9,9 @@ from pathlib import Path
 
 from rs_cae.errors import InputError
 
+LOCK = ".lock"
+"""The file that is locked."""
+
 
 @contextmanager
 def writing_lock(folder: Path) -> Iterator[None]:
@@ -17,7 +20,7 @@ def writing_lock(folder: Path) -> Iterator[None]:
     Raises:
         InputError: If another process holds it; the message says which, and on which host.
     """
-    path = folder / ".lock"
+    path = folder / LOCK
     with path.open("a+") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)

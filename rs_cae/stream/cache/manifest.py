@@ -101,6 +101,10 @@ class Manifest:
         write_json(folder / MANIFEST, {**content, "shards": [asdict(shard) for shard in self.shards]})
 
 
+class OtherFormatError(ValueError):
+    """A manifest in a format that this version does not read."""
+
+
 def fingerprint(identity: dict[str, Any]) -> str:
     """SHA-256 of what makes two captures the same."""
     return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()
@@ -111,7 +115,8 @@ def read_manifest(folder: Path) -> Manifest:
 
     Raises:
         FileNotFoundError: If there is none.
-        ValueError: If it is damaged, or of another format.
+        OtherFormatError: If another version of the format has written it.
+        ValueError: If it is damaged.
     """
     text = (folder / MANIFEST).read_bytes()
     try:
@@ -122,4 +127,4 @@ def read_manifest(folder: Path) -> Manifest:
             return Manifest(content["identity"], content["origin"], shards, content["shard_count"])
     except (ValueError, KeyError, TypeError) as error:
         raise ValueError(f"{folder / MANIFEST} is damaged") from error
-    raise ValueError(f"{folder / MANIFEST} is of format {version}; this version of rs_cae reads {FORMAT_VERSION}")
+    raise OtherFormatError(f"{folder / MANIFEST} is of format {version}; this version of rs_cae reads {FORMAT_VERSION}")

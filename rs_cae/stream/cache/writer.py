@@ -1,12 +1,12 @@
 """Writing the trajectories of one corpus, shard by shard, so that any interruption can be gone on from."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from rs_cae.errors import InputError
 from rs_cae.stream import processes
-from rs_cae.stream.cache.manifest import Manifest, fingerprint, read_manifest
+from rs_cae.stream.cache.manifest import Manifest, OtherFormatError, ShardRecord, fingerprint, read_manifest
 from rs_cae.stream.cache.shards import is_intact, read_record, write_shard
 from rs_cae.stream.live import LiveTrajectories
 from rs_cae.stream.trajectories import Capturer
@@ -38,6 +38,8 @@ class CorpusCache:
             if self.folder.is_dir() and any(path.name[0] != "." for path in self.folder.glob("*")) and not self._own():
                 raise InputError("--data.cache_dir", self.folder, "is not empty and holds no cache") from None
             return
+        except OtherFormatError as error:
+            raise InputError("--data.cache_dir", self.folder, str(error)) from error
         except ValueError as error:
             if self._own():
                 return  # the shards' records say that they are this capture's: the manifest is written anew
@@ -59,7 +61,11 @@ class CorpusCache:
     def missing(self) -> list[int]:
         """Numbers of this process's shards that are not there, or not as they were written; reads those that are."""
         own = range(processes.rank(), len(self.source.chunks), processes.world_size())
-        return [number for number in own if not self._intact(number)]
+        try:
+            listed = {record.file: record for record in read_manifest(self.folder).shards}
+        except (OSError, ValueError):
+            listed = {}
+        return [number for number in own if not self._intact(number, listed)]
 
     def write(self, numbers: Sequence[int], capturer: Capturer, text_of: Callable[[int], str]) -> Iterator[int]:
         """Capture and write these shards; yields each one's number when it is safely on the disk.
@@ -99,6 +105,9 @@ class CorpusCache:
         records = (read_record(self.folder, number) for number in range(len(self.source.chunks)))
         return any(record is not None and record.identity == self.fingerprint for record in records)
 
-    def _intact(self, number: int) -> bool:
+    def _intact(self, number: int, listed: Mapping[str, ShardRecord]) -> bool:
+        """Whether a shard is what its record says, and its record what the manifest says, if it lists it."""
         record = read_record(self.folder, number)
-        return record is not None and record.identity == self.fingerprint and is_intact(self.folder, record)
+        if record is None or record.identity != self.fingerprint or listed.get(record.file, record) != record:
+            return False
+        return is_intact(self.folder, record)
