@@ -1,5 +1,6 @@
 """``rs_cae verify``: a cache against its checksums, or a model's hook points against the model itself."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
@@ -13,11 +14,9 @@ from rs_cae.data import TrajectoryDataModule
 from rs_cae.errors import InputError
 from rs_cae.stream.cache import damaged_parts
 from rs_cae.stream.cache.manifest import MANIFEST
+from rs_cae.stream.capturing import check_hook_points
 from rs_cae.stream.checks import Check
-from rs_cae.stream.hookpoints import context_of, find_hook_points
 from rs_cae.stream.language_model import LanguageModelSpec
-from rs_cae.stream.tokens import Tokenization
-from rs_cae.stream.verify import verify_hook_points
 
 
 def run(arguments: list[str]) -> int:
@@ -57,20 +56,15 @@ def _verify_model(spec: LanguageModelSpec) -> int:
     """Every claim that a model's hook points make, at every sublayer."""
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     model = spec.load(device)
-    try:
-        points = find_hook_points(model, spec.hook_points)
-    except ValueError as error:
-        raise InputError("--data.hook_points", spec.hook_points, str(error)) from error
-    checks = verify_hook_points(model, Tokenization(spec.tokenizer(), context_of(model.config)), points)
+    points, checks = check_hook_points(model, spec, every_layer=True)
     kind = f"{model.config.model_type}, {len(points.layout)} sublayers ({', '.join(points.layout.sites)} of each layer)"
     Console().print(_table(f"{spec.name}: {kind}, {spec.precision(device)}", checks))
     return int(not all(check.passed for check in checks))
 
 
-def _table(title: str, checks: list[Check]) -> Table:
+def _table(title: str, checks: Sequence[Check]) -> Table:
     table = Table("claim", "largest error", "tolerance", "at", "holds", title=escape(title), title_justify="left")
     for check in checks:
-        holds = "not checked" if check.error is None else "yes" if check.passed else "NO"
-        error = "" if check.error is None else f"{check.error:.1e}"
-        table.add_row(check.claim, error, f"{check.tolerance:.1e}", check.where, holds)
+        holds = "yes" if check.passed else "NO"
+        table.add_row(check.claim, f"{check.error:.1e}", f"{check.tolerance:.1e}", check.where, holds)
     return table

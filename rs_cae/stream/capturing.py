@@ -11,7 +11,7 @@ from transformers import PreTrainedModel
 from rs_cae.errors import InputError
 from rs_cae.stream.capture import TOKENS_PER_BATCH, Batchwise
 from rs_cae.stream.checks import Check
-from rs_cae.stream.hookpoints import context_of, find_hook_points
+from rs_cae.stream.hookpoints import HookPoints, context_of, find_hook_points
 from rs_cae.stream.language_model import LanguageModelSpec
 from rs_cae.stream.layerwise import Layerwise
 from rs_cae.stream.tokens import Tokenization, TokenPosition
@@ -56,22 +56,33 @@ def verified(model: PreTrainedModel, spec: LanguageModelSpec) -> Batchwise:
         InputError: If a hook point is not what it claims to be.
         FloatingPointError: If a state is not finite.
     """
-    try:
-        points = find_hook_points(model, spec.hook_points)
-    except ValueError as error:
-        raise InputError("--data.hook_points", spec.hook_points, str(error)) from error
-    tokenization = Tokenization(spec.tokenizer(), context_of(model.config))
-    checks = verify_hook_points(model, tokenization, points, every_layer=False)
+    points, checks = check_hook_points(model, spec, every_layer=False)
     failed = next((check for check in checks if not check.passed), None)
     if failed is not None:
-        raise InputError("--data.model", spec.name, refusal(failed))
-    return Batchwise(model, points, tuple(checks))
+        option, value = ("hook_points", spec.hook_points) if spec.hook_points else ("model", spec.name)
+        size = f"{failed.error:.1e} of the norm, where {failed.tolerance:.1e} is allowed"
+        problem = f"its hook points do not hold: {failed.claim}: off by {size}, at {failed.where}"
+        raise InputError(f"--data.{option}", value, problem)
+    return Batchwise(model, points, checks)
 
 
-def refusal(check: Check) -> str:
-    """Why a model is not captured from."""
-    size = f"{check.error:.1e} of the norm, where rounding explains {check.tolerance:.1e}"
-    return f"its hook points do not hold: {check.claim} is off by {size}, at {check.where}"
+def check_hook_points(
+    model: PreTrainedModel, spec: LanguageModelSpec, every_layer: bool
+) -> tuple[HookPoints, tuple[Check, ...]]:
+    """A loaded model's hook points, and what is found when they are verified.
+
+    Raises:
+        InputError: If they name modules that do not exist or do not read the stream.
+        FloatingPointError: If a state is not finite.
+    """
+    try:
+        points = find_hook_points(model, spec.hook_points)
+        tokenization = Tokenization(spec.tokenizer(), context_of(model.config))
+        return points, tuple(verify_hook_points(model, tokenization, points, every_layer))
+    except InputError:
+        raise
+    except ValueError as error:
+        raise InputError("--data.hook_points", spec.hook_points, str(error)) from error
 
 
 def layerwise(spec: LanguageModelSpec, device: torch.device, memory_budget_bytes: float) -> Capturer:

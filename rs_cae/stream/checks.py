@@ -10,20 +10,20 @@ class Check:
 
     Attributes:
         claim: What should hold.
-        error: The largest error, relative to the norm of what is compared; None if it could not be checked.
-        tolerance: The largest that rounding explains.
-        where: The sublayer of the largest error, or why there was no check.
+        error: The largest error, relative to the norm of what is compared; infinite if there is nothing to compare.
+        tolerance: The largest that rounding explains, or that leaves the claim true.
+        where: The sublayer of the largest error.
     """
 
     claim: str
-    error: float | None
+    error: float
     tolerance: float
     where: str
 
     @property
     def passed(self) -> bool:
-        """Whether the error is within the tolerance; a claim that could not be checked has not failed."""
-        return self.error is None or self.error <= self.tolerance
+        """Whether the error is within the tolerance."""
+        return self.error <= self.tolerance
 
     def as_dict(self) -> dict[str, Any]:
         """For JSON."""

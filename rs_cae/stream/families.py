@@ -63,7 +63,7 @@ class Family:
             names: ``layers``, the path of the list of layers; ``attn`` and ``mlp``, the modules of a layer whose input
                 is the stream (or ``layer`` alone, for parallel attention and MLP; a dot is the layer itself); and, if
                 its sums are to be verified, ``attn_adds`` and ``mlp_adds`` (or ``layer_adds``), the modules whose
-                outputs are added, joined by ``+``.
+                outputs are added, joined by ``+``, and ``multiplier``, the setting by which they are multiplied first.
 
         Raises:
             ValueError: If a name is missing or not one of these.
@@ -73,7 +73,7 @@ class Family:
             Site(reads='ln_2', adds=())
         """
         sites = (PARALLEL_SITE,) if PARALLEL_SITE in names else ("attn", "mlp")
-        known = {"layers", *sites, *(f"{site}_adds" for site in sites)}
+        known = {"layers", "multiplier", *sites, *(f"{site}_adds" for site in sites)}
         missing, unknown = {"layers", *sites} - set(names), set(names) - known
         if missing or unknown:
             wrong = f"lacks {min(missing)}" if missing else f"has {min(unknown)}, which is none of them"
@@ -83,7 +83,7 @@ class Family:
             adds = names.get(f"{name}_adds", "")
             return Site(names[name].strip("."), tuple(adds.split("+")) if adds else ())
 
-        return cls(names["layers"], {name: site(name) for name in sites})
+        return cls(names["layers"], {name: site(name) for name in sites}, multiplier=names.get("multiplier", ""))
 
 
 def _sequential(

@@ -87,6 +87,8 @@ def find_hook_points(model: PreTrainedModel, names: HookNames = None) -> HookPoi
     except AttributeError as error:
         held = ", ".join(name for name, _ in layers[0].named_children())
         raise ValueError(f"{error}; a layer has {held}") from error
+    if family.multiplier and not hasattr(text, family.multiplier):
+        raise ValueError(f"the model's configuration has no {family.multiplier}")
     multiplier = float(getattr(text, family.multiplier)) if family.multiplier else 1.0
     return HookPoints(layout, readers, adders, multiplier, layers)
 

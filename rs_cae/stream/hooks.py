@@ -1,6 +1,6 @@
 """Hooks on the residual stream, open as long as their block is."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -17,8 +17,13 @@ def stream_entering(arguments: tuple[Any, ...], keywords: dict[str, Any], texts:
     """The residual stream [texts, tokens, width] among the inputs of a module, as a view that can be written to.
 
     Some families lay the texts end to end before their MLP; the view takes them apart again.
+
+    Raises:
+        ValueError: If there is none.
     """
-    stream: Tensor = arguments[0] if arguments else keywords["hidden_states"]
+    stream = arguments[0] if arguments else keywords.get("hidden_states")
+    if not isinstance(stream, Tensor) or stream.ndim not in (2, 3):
+        raise ValueError("a module that is to read the residual stream gets no hidden states")
     return stream if stream.ndim == 3 else stream.view(texts, -1, stream.shape[-1])
 
 
@@ -76,16 +81,15 @@ def writing(module: nn.Module, batch: TokenBatch, states: Tensor) -> Iterator[No
 
 
 @contextmanager
-def reading_outputs(modules: Sequence[nn.Module], batch: TokenBatch) -> Iterator[list[Tensor]]:
-    """While it is open, each module's output at the batch's samples is appended to the list it yields."""
-    outputs: list[Tensor] = []
+def reading_outputs(modules: Iterable[nn.Module], batch: TokenBatch) -> Iterator[dict[nn.Module, Tensor]]:
+    """While it is open, each module's output at the batch's samples is put into the dictionary it yields."""
+    outputs: dict[nn.Module, Tensor] = {}
 
     def read(module: nn.Module, arguments: tuple[Any, ...], output: Any) -> None:
-        added = output[0] if isinstance(output, tuple) else output
-        added = stream_entering((added,), {}, len(batch.input_ids))
-        outputs.append(added[batch.rows.to(added.device), batch.positions.to(added.device)].clone())
+        stream = stream_entering(output if isinstance(output, tuple) else (output,), {}, len(batch.input_ids))
+        outputs[module] = stream[batch.rows.to(stream.device), batch.positions.to(stream.device)].clone()
 
-    handles = [module.register_forward_hook(read) for module in modules]
+    handles = [module.register_forward_hook(read) for module in set(modules)]
     try:
         yield outputs
     finally:

@@ -69,7 +69,7 @@ class Capturer(Protocol):
 
 
 def refuse_not_finite(states: Tensor, batch: TokenBatch, layout: SublayerLayout, kind: str = "text") -> None:
-    """Raise a FloatingPointError that says where the first state that is not finite lies.
+    """Raise a FloatingPointError that says where the lowest state that is not finite lies.
 
     Args:
         states: [samples, sublayers, width].
@@ -80,6 +80,6 @@ def refuse_not_finite(states: Tensor, batch: TokenBatch, layout: SublayerLayout,
     finite = states.isfinite().all(dim=-1)
     if finite.all():
         return
-    row, sublayer = torch.nonzero(~finite)[0].tolist()
+    sublayer, row = torch.nonzero(~finite.T)[0].tolist()  # where it began: attention spreads it to other samples
     text, position, place = int(batch.texts[row]), int(batch.positions[row]), layout.labels[sublayer]
     raise FloatingPointError(f"the state of {kind} {text} at position {position}, sublayer {place}, is not finite")

@@ -1,7 +1,7 @@
 """Are a model's hook points what they claim to be? Checked against the model itself."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor
@@ -23,19 +23,27 @@ BATCH_TOLERANCE = {torch.float32: 1e-5, torch.bfloat16: 8 * torch.finfo(torch.bf
 """Of a state's norm. A padded batch sums its products in another order, so its last digits differ, layer upon layer."""
 
 
+LARGE = -1e6
+"""By which a state is multiplied to see whether the stream carries it on: what a sublayer adds is small beside it."""
+
+
 class Run:
     """One forward pass of the whole model, with everything that the checks compare, in float64.
 
     Attributes:
-        states: [samples, sublayers, width].
+        states: [samples, sublayers + 1, width]; the last is what leaves the last layer.
         added: [samples, sublayers, width], what each sublayer adds to the stream; None where nobody named its modules.
         hidden: [samples, layers, width], the model's own hidden states.
         logits: [samples, vocabulary].
+
+    Raises:
+        ValueError: If a module that is to read the stream is not run, or gets something else.
+        FloatingPointError: If a state is not finite.
     """
 
     def __init__(self, model: PreTrainedModel, batch: TokenBatch, points: HookPoints) -> None:
-        adders = [module for modules in points.adders for module in modules]
-        with reading(points.readers, batch, stop=False) as states, reading_outputs(adders, batch) as outputs:
+        last, adders = points.layers[-1], [module for modules in points.adders for module in modules]
+        with reading(points.readers, batch, stop=False) as states, reading_outputs([last, *adders], batch) as outputs:
             result: Any = model(
                 input_ids=batch.input_ids,
                 attention_mask=batch.attention_mask,
@@ -44,14 +52,15 @@ class Run:
             )
         device, read = batch.input_ids.device, (batch.rows, batch.positions)
         hidden = [state.to(device)[read] for state in result.hidden_states[: points.layout.layers]]
-        self.states = torch.stack([state.to(device) for state in states], dim=1).double()
-        refuse_not_finite(self.states, batch, points.layout, "verification text")
+        _refuse_other_shapes(states, points, width=hidden[0].shape[-1])
+        self.states = torch.stack([state.to(device) for state in [*states, outputs[last]]], dim=1).double()
+        refuse_not_finite(self.states[:, :-1], batch, points.layout, "verification text")
         self.hidden = torch.stack(hidden, dim=1).double()
         self.logits = result.logits.to(device)[read].double()
         self.added: Tensor | None = None
         if all(points.adders):
-            each = torch.stack([output.to(device) for output in outputs], dim=1).double()
-            self.added = points.multiplier * each.unflatten(1, (len(points.readers), -1)).sum(dim=2)
+            sums = [sum(outputs[module].to(device).double() for module in modules) for modules in points.adders]
+            self.added = points.multiplier * torch.stack(cast(list[Tensor], sums), dim=1)
 
 
 @torch.inference_mode()
@@ -61,8 +70,9 @@ def verify_hook_points(
     """Check a model's hook points on two texts, each claim to rounding error.
 
     (a) Pre-attention states equal the model's own ``hidden_states``. (b) Each state equals the one before plus what the
-    sublayer between them adds. (c) Writing a state's own value back leaves the logits as they are; its negative changes
-    them, and the stream carries it to the next state. (d) A right-padded batch equals its texts alone.
+    sublayer between them adds; where nobody named the modules that add, it differs from the one before. (c) Writing a
+    state's own value back leaves the logits as they are; another value, large and of the other sign, changes them, and
+    the stream carries it to the next state. (d) A right-padded batch equals its texts alone.
 
     Args:
         model: In evaluation mode.
@@ -72,6 +82,10 @@ def verify_hook_points(
 
     Returns:
         The checks, in this order.
+
+    Raises:
+        ValueError: If a module that is to read the stream is not run, or gets something else.
+        FloatingPointError: If a state is not finite.
     """
     batch = _batch(model, tokenization, TEXTS)
     run = Run(model, batch, points)
@@ -80,20 +94,17 @@ def verify_hook_points(
     layers = range(points.layout.layers)
     chosen = layers if every_layer else sorted({0, len(layers) // 2, len(layers) - 1})
     written = [sites * layer + site for layer in chosen for site in range(sites)]
+    hidden_errors = _relative(run.states[:, :-1:sites], run.hidden)
+    batch_errors = _relative(run.states, torch.cat(alone))
     return [
-        _check(
-            "(a) equal to the model's hidden states",
-            _relative(run.states[:, ::sites], run.hidden),
-            eps,
-            labels[::sites],
-        ),
-        _check("(b) the state before plus what is added", _sum_errors(run), 4 * eps, labels[1:]),
+        _check("(a) equal to the model's hidden states", hidden_errors, eps, labels[::sites]),
+        _check(*_sums(run, eps), labels),
         *_writing_checks(model, batch, points, run, written),
         _check(
             "(d) a padded batch equals its texts alone",
-            _relative(run.states, torch.cat(alone)),
+            batch_errors,
             BATCH_TOLERANCE[model.dtype],
-            labels,
+            [*labels, "the last layer's output"],
         ),
     ]
 
@@ -104,31 +115,31 @@ def _batch(model: PreTrainedModel, tokenization: Tokenization, texts: Sequence[s
     return TokenBatch(*(field.to(input_device(model)) for field in part))
 
 
+def _refuse_other_shapes(states: Sequence[Tensor], points: HookPoints, width: int) -> None:
+    if len(states) != len(points.readers):
+        raise ValueError(f"of the {len(points.readers)} modules that are to read the stream, {len(states)} are run")
+    for label, state in zip(points.layout.labels, states, strict=True):
+        if state.shape[-1] != width:
+            raise ValueError(f"the module of {label} gets width {state.shape[-1]}, and the stream's is {width}")
+
+
 def _writing_checks(
     model: PreTrainedModel, batch: TokenBatch, points: HookPoints, run: Run, written: Sequence[int]
 ) -> list[Check]:
-    """Write at each of these sublayers: the state itself, then its negative."""
+    """Write at each of these sublayers: the state itself, then a large one of the other sign."""
     eps, labels = torch.finfo(model.dtype).eps, [points.layout.labels[sublayer] for sublayer in written]
     kept, carried = [], []
     for sublayer in written:
         own = run.states[:, sublayer]
         with writing(points.readers[sublayer], batch, own):
             kept.append(_relative(Run(model, batch, points).logits, run.logits))
-        with writing(points.readers[sublayer], batch, -own):
+        with writing(points.readers[sublayer], batch, LARGE * own):
             other = Run(model, batch, points)
         ignored = _relative(other.logits, run.logits) <= 4 * eps
-        sums = _sum_errors(other)
-        if sums is not None:
-            onwards = torch.nn.functional.pad(sums[:, sublayer:], (1, 0))  # after the last sublayer there is no sum
-            carried.append(onwards.amax(dim=1).masked_fill(ignored, torch.inf))
+        carried.append(_relative(other.states[:, sublayer + 1], LARGE * own).masked_fill(ignored, torch.inf))
     return [
         _check("(c) its own value written back: the same logits", torch.stack(kept, dim=1), eps, labels),
-        _check(
-            "(c) its negative written: carried on, other logits",
-            torch.stack(carried, dim=1) if carried else None,
-            4 * eps,
-            labels,
-        ),
+        _check("(c) a large value written: carried on, other logits", torch.stack(carried, dim=1), 0.1, labels),
     ]
 
 
@@ -137,19 +148,18 @@ def _relative(actual: Tensor, expected: Tensor) -> Tensor:
     return (actual - expected).norm(dim=-1) / expected.norm(dim=-1)
 
 
-def _sum_errors(run: Run) -> Tensor | None:
-    """[samples, sublayers - 1]: how far each state is from the one before plus what was added, over the larger norm."""
-    if run.added is None:
-        return None
+def _sums(run: Run, eps: float) -> tuple[str, Tensor, float]:
+    """Claim, errors [samples, sublayers] and tolerance of what is said of successive states."""
     before, after = run.states[:, :-1], run.states[:, 1:]
+    if run.added is None:
+        stuck = (after == before).all(dim=-1)
+        return "(b) something is added to the state before", torch.where(stuck, torch.inf, 0.0), 0.0
     larger = torch.maximum(before.norm(dim=-1), after.norm(dim=-1))
-    return (after - before - run.added[:, :-1]).norm(dim=-1) / larger
+    return "(b) the state before plus what is added", (after - before - run.added).norm(dim=-1) / larger, 4 * eps
 
 
-def _check(claim: str, errors: Tensor | None, tolerance: float, labels: Sequence[str]) -> Check:
+def _check(claim: str, errors: Tensor, tolerance: float, labels: Sequence[str]) -> Check:
     """The largest of errors [samples, places], with its place's label."""
-    if errors is None:
-        return Check(claim, None, tolerance, "not checked: no module that adds was named")
-    worst = errors.nan_to_num(nan=torch.inf).amax(dim=0)
+    worst = errors.nan_to_num(nan=torch.inf, posinf=torch.inf).amax(dim=0)
     place = int(worst.argmax())
     return Check(claim, float(worst[place]), tolerance, labels[place])
