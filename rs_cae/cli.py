@@ -16,6 +16,7 @@ from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 from lightning.pytorch.loggers import CSVLogger, Logger
 
+from rs_cae import processes
 from rs_cae.callbacks import ExplainedVariance, LatentTrajectory, ReadTokens, RunRecord
 from rs_cae.callbacks.wandb_logger import finish, wandb_logger
 from rs_cae.commands import cache, verify
@@ -27,7 +28,6 @@ from rs_cae.data import TrajectoryDataModule
 from rs_cae.errors import InputError
 from rs_cae.modules import ReducerModule
 from rs_cae.run_folder import RunFolder
-from rs_cae.stream import processes
 
 DEFAULT_MODEL = "rs_cae.modules.AutoencoderModule"
 TRAINER_DEFAULTS = {"max_epochs": 40, "num_sanity_val_steps": 0, "enable_model_summary": False, "log_every_n_steps": 10}

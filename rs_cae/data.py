@@ -9,15 +9,13 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 from transformers import PreTrainedModel
 
+from rs_cae import processes
 from rs_cae.dynamics.kinematics import norm_outliers
 from rs_cae.dynamics.moments import Moments
 from rs_cae.errors import InputError
-from rs_cae.stream import processes
-from rs_cae.stream.cached_origin import CachedOrigin
-from rs_cae.stream.capturing import CaptureSpec, Schedule
 from rs_cae.stream.corpus import CorpusSpec
 from rs_cae.stream.language_model import LanguageModelSpec, Precision
-from rs_cae.stream.origins import LiveOrigin, Origin
+from rs_cae.stream.origins import CachedOrigin, CaptureSpec, LiveOrigin, Origin, Schedule
 from rs_cae.stream.sampling import GlobalBatches
 from rs_cae.stream.tokens import TokenBatches, TokenPosition
 from rs_cae.stream.trajectories import TrajectoryBatch

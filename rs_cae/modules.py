@@ -11,12 +11,12 @@ from torch.nn.functional import mse_loss
 from torch.optim.lr_scheduler import LambdaLR
 from torchmetrics import MeanMetric
 
+from rs_cae import processes
 from rs_cae.dynamics.variance import explained_variance_pooled
 from rs_cae.metrics.reconstruction import ReconstructionMoments
 from rs_cae.reducers.autoencoder import CompressingAutoencoder
 from rs_cae.reducers.base import Reducer
 from rs_cae.reducers.standardizer import Standardization
-from rs_cae.stream import processes
 from rs_cae.stream.trajectories import TrajectoryBatch
 
 

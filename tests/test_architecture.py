@@ -8,7 +8,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent / "rs_cae"
 FLOORS = [
-    {"sublayers", "errors", "atomic_files", "dynamics", "figures", "demo"},
+    {"sublayers", "errors", "atomic_files", "processes", "dynamics", "figures", "demo"},
     {"stream", "reducers", "metrics"},
     {"data", "results", "run_folder"},
     {"modules"},

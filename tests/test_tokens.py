@@ -7,8 +7,9 @@ import pytest
 import torch
 from tiny_models import TEXTS, together
 
+from rs_cae import processes
 from rs_cae.errors import InputError
-from rs_cae.stream import Tokenization, processes
+from rs_cae.stream import Tokenization
 from rs_cae.stream.batching import batches_of_like_lengths, chunks_of_whole_texts
 from rs_cae.stream.sampling import GlobalBatches
 

@@ -14,11 +14,11 @@ from lightning import Fabric
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from rich.progress import track
 
+from rs_cae import processes
 from rs_cae.commands.parser import parse_sections
 from rs_cae.data import TrajectoryDataModule
 from rs_cae.errors import InputError
 from rs_cae.run_folder import refuse_unwritable
-from rs_cae.stream import processes
 from rs_cae.stream.cache import CorpusCache, writing_lock
 from rs_cae.stream.cache.lock import LOCK
 from rs_cae.stream.origins import LiveOrigin

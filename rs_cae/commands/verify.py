@@ -14,9 +14,9 @@ from rs_cae.data import TrajectoryDataModule
 from rs_cae.errors import InputError
 from rs_cae.stream.cache import damaged_parts
 from rs_cae.stream.cache.manifest import MANIFEST
-from rs_cae.stream.capturing import check_hook_points
 from rs_cae.stream.checks import Check
 from rs_cae.stream.language_model import LanguageModelSpec
+from rs_cae.stream.origins.capturing import check_hook_points
 
 
 def run(arguments: list[str]) -> int:

@@ -8,7 +8,7 @@ from rich.progress import track
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from rs_cae.stream import processes
+from rs_cae import processes
 from rs_cae.stream.batching import chunks_of_whole_texts
 from rs_cae.stream.tokens import TokenBatches, TokenizedTexts
 from rs_cae.stream.trajectories import Capturer, TrajectoryBatch

@@ -6,8 +6,8 @@ import torch
 from torch import Tensor
 from torch.utils.data import Sampler
 
+from rs_cae import processes
 from rs_cae.errors import InputError
-from rs_cae.stream import processes
 
 
 class GlobalBatches(Sampler[list[int]]):

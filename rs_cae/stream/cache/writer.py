@@ -4,8 +4,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from rs_cae import processes
 from rs_cae.errors import InputError
-from rs_cae.stream import processes
 from rs_cae.stream.cache.manifest import Manifest, OtherFormatError, ShardRecord, fingerprint, read_manifest
 from rs_cae.stream.cache.shards import is_intact, read_record, write_shard
 from rs_cae.stream.live import LiveTrajectories

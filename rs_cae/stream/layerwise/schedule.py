@@ -13,8 +13,8 @@ from rs_cae.errors import InputError
 from rs_cae.stream.checks import Check
 from rs_cae.stream.hookpoints import HookNames
 from rs_cae.stream.hooks import reading
-from rs_cae.stream.layer_memory import Room
-from rs_cae.stream.layer_weights import LayerWeights
+from rs_cae.stream.layerwise.scratch import Room
+from rs_cae.stream.layerwise.weights import LayerWeights
 from rs_cae.stream.tokens import TokenBatch, TokenBatches
 from rs_cae.stream.trajectories import TrajectoryBatch, refuse_not_finite
 

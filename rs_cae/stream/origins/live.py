@@ -1,72 +1,23 @@
-"""Where a run's trajectories come from: what all origins offer, and the one in which a language model runs now."""
+"""The origin in which a language model runs now."""
 
 import hashlib
-from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from functools import cached_property
 from typing import Any
 
 import torch
 from torch import Tensor
-from transformers import PreTrainedModel, PreTrainedTokenizerBase
+from transformers import PreTrainedTokenizerBase
 
 from rs_cae.errors import InputError
-from rs_cae.stream.capturing import CaptureSpec, layerwise, verified
 from rs_cae.stream.corpus import CorpusSpec
 from rs_cae.stream.hookpoints import context_of, layout_of
 from rs_cae.stream.language_model import LanguageModelSpec, config_identity, tokenizer_identity
-from rs_cae.stream.live import LiveTrajectories, Trajectories
+from rs_cae.stream.live import LiveTrajectories
+from rs_cae.stream.origins.base import CaptureSpec, Origin
+from rs_cae.stream.origins.capturing import layerwise, verified
 from rs_cae.stream.tokens import TokenBatches, Tokenization
 from rs_cae.stream.trajectories import Capturer, TrajectoryBatch
-from rs_cae.sublayers import SublayerLayout
-
-
-class Origin(ABC):
-    """What a data module knows of where its trajectories come from.
-
-    Attributes:
-        layout: Their sublayers.
-        width: Units of a state.
-    """
-
-    layout: SublayerLayout
-    width: int
-
-    def __init__(self, model: LanguageModelSpec, corpora: Mapping[str, CorpusSpec], capture: CaptureSpec) -> None:
-        self.model = model
-        self.corpora = corpora
-        self.capture = capture
-        self._loaded: PreTrainedModel | None = None
-
-    def language_model(self, device: torch.device) -> PreTrainedModel:
-        """The language model, loaded when it is first asked for; it is no part of any checkpoint."""
-        if self._loaded is None:
-            self._loaded = self.model.load(device)
-        return self._loaded
-
-    @abstractmethod
-    def open(self, role: str) -> Trajectories:
-        """The trajectories of the ``train`` or ``test`` corpus."""
-
-    @abstractmethod
-    def get_ready(self, device: torch.device) -> None:
-        """Find out now whatever could be wrong with where trajectories come from."""
-
-    @abstractmethod
-    def prepare(self, role: str, device: torch.device) -> None:
-        """Whatever is to be done once before a corpus is first read."""
-
-    @abstractmethod
-    def run(self, batch: TokenBatches | TrajectoryBatch, device: torch.device) -> TrajectoryBatch:
-        """The trajectories of a batch of ``Trajectories``."""
-
-    @abstractmethod
-    def token_texts(self, role: str, tokens: Tensor) -> list[str]:
-        """The text of each of a corpus's tokens [n]."""
-
-    @abstractmethod
-    def provenance(self, role: str) -> dict[str, Any]:
-        """Worth knowing of a corpus's capture: the model's commit, truncated texts, checks of the hook points."""
 
 
 class LiveOrigin(Origin):

@@ -1,52 +1,20 @@
 """From a model's name to what captures its trajectories, its hook points verified first."""
 
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 import torch
 from huggingface_hub import snapshot_download
 from transformers import PreTrainedModel
 
 from rs_cae.errors import InputError
-from rs_cae.stream.capture import TOKENS_PER_BATCH, Batchwise
+from rs_cae.stream.capture import Batchwise
 from rs_cae.stream.checks import Check
 from rs_cae.stream.hookpoints import HookPoints, context_of, find_hook_points
 from rs_cae.stream.language_model import LanguageModelSpec
 from rs_cae.stream.layerwise import Layerwise
-from rs_cae.stream.tokens import Tokenization, TokenPosition
+from rs_cae.stream.tokens import Tokenization
 from rs_cae.stream.trajectories import Capturer
 from rs_cae.stream.verify import verify_hook_points
-
-Schedule = Literal["batchwise", "layerwise"]
-
-
-@dataclass(frozen=True)
-class CaptureSpec:
-    """What is read of each text, and how the language model runs.
-
-    Attributes:
-        position: Which tokens are read; see ``Tokenization``.
-        max_positions: With ``all``, at most this many tokens of a text.
-        seed: Seed of tokens that are drawn.
-        tokens_per_batch: Tokens that run together, padding among them.
-        chunk_size: Samples that are captured together and share a shard; None for what suits their size.
-        schedule: ``batchwise`` runs a batch through all layers; ``layerwise`` all batches through one layer after the
-            other, with one layer's weights in memory at a time.
-        memory_budget_bytes: Up to this size trajectories, and the hidden states of ``layerwise``, stay in memory.
-    """
-
-    position: TokenPosition = "last"
-    max_positions: int | None = None
-    seed: int = 0
-    tokens_per_batch: int = TOKENS_PER_BATCH
-    chunk_size: int | None = None
-    schedule: Schedule = "batchwise"
-    memory_budget_bytes: float = 4e9
-
-    def samples_per_chunk(self, sublayers: int, width: int) -> int:
-        """The chunk size, by default that of 256 MB in float32, at most 1024."""
-        return self.chunk_size or max(1, min(1024, int(256e6 / (4 * sublayers * width))))
 
 
 def verified(model: PreTrainedModel, spec: LanguageModelSpec) -> Batchwise:

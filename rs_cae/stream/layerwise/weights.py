@@ -20,7 +20,7 @@ from transformers.modeling_utils import LoadStateDictConfig
 from transformers.utils import logging as transformers_logging
 
 from rs_cae.stream.hookpoints import HookNames, find_hook_points
-from rs_cae.stream.layer_memory import return_freed_memory
+from rs_cae.stream.layerwise.scratch import return_freed_memory
 
 
 class LayerWeights:

@@ -9,10 +9,9 @@ from torch import Tensor
 
 from rs_cae.errors import InputError
 from rs_cae.stream.cache import CachedTrajectories, Manifest, read_manifest
-from rs_cae.stream.capturing import CaptureSpec
 from rs_cae.stream.corpus import CorpusSpec
 from rs_cae.stream.language_model import LanguageModelSpec
-from rs_cae.stream.origins import Origin
+from rs_cae.stream.origins.base import CaptureSpec, Origin
 from rs_cae.stream.tokens import TokenBatches
 from rs_cae.stream.trajectories import TrajectoryBatch
 
