@@ -69,4 +69,4 @@ class ReadTokens(Callback):
         commonest = (tokens == tokens.mode().values).double()
         low, high = bootstrap_mean_interval(commonest, self.bootstrap, seed=self.seed, texts=texts)
         headline = Headline(float(commonest.mean()), "1", float(low), float(high))
-        record.add_headline("share_of_commonest_last_token", headline)
+        record.add_headline("share_of_commonest_token", headline)

@@ -10,10 +10,10 @@ from rs_cae.figures.style import ACCENT, ACROSS, DEPTH_MAP, GREY, WITHIN, label_
 
 
 def draw_mean_trajectory(latent: xr.Dataset, individuals: int = 60) -> Figure:
-    """Figure 3B: the mean trajectory in the first two latents, depth as colour, a few texts' trajectories behind it.
+    """Figure 3B: the mean trajectory in the first two latents, depth as colour, a few single trajectories behind it.
 
-    Texts fall into groups by their last token, and the mean over all of them may lie where no text does; so the mean of
-    the largest group is drawn too.
+    Samples fall into groups by the token that is read, and the mean over all of them may lie where none does; so the
+    mean of the largest group is drawn too.
 
     With a bottleneck of 1 the only latent is drawn over depth.
 
@@ -36,7 +36,7 @@ def draw_mean_trajectory(latent: xr.Dataset, individuals: int = 60) -> Figure:
         mean, single, ending_alike = mean[:, :2], single[..., :2], ending_alike[:, :2]
         axes.set(xlabel="latent 0", ylabel="latent 1")
     axes.add_collection(LineCollection(list(single), colors="0.6", linewidths=0.4, alpha=0.5))
-    axes.plot(*ending_alike.T, "--", color="black", lw=1, label=f"mean of the {share:.0%} that end in {token!r}")
+    axes.plot(*ending_alike.T, "--", color="black", lw=1, label=f"mean of the {share:.0%} that are read at {token!r}")
     figure.legend(fontsize=8, frameon=False, loc="outside lower center")
     colour = Normalize(0, float(depth.max()))
     segments = np.stack([mean[:-1], mean[1:]], axis=1)
@@ -49,12 +49,12 @@ def draw_mean_trajectory(latent: xr.Dataset, individuals: int = 60) -> Figure:
         axes.annotate(str(label), point, xytext=(6, 6), textcoords="offset points", fontsize=8)
     axes.autoscale()
     figure.colorbar(points, ax=axes, label="layer", shrink=0.8)
-    axes.set_title(f"Mean trajectory of {latent.sizes['sample']} texts (grey: {len(chosen)} of them)", fontsize=10)
+    axes.set_title(f"Mean trajectory of {latent.sizes['sample']} samples (grey: {len(chosen)} of them)", fontsize=10)
     return figure
 
 
 def _mean_of_commonest_token(latent: xr.Dataset) -> tuple[str, float, np.ndarray]:
-    """The commonest last token, the share of texts that end in it, and their mean trajectory [sublayers, latents]."""
+    """The commonest token, the share of samples that are read at it, and their mean trajectory [sublayers, latents]."""
     texts, counts = np.unique(latent["last_token_text"].values.astype(str), return_counts=True)
     token = str(texts[counts.argmax()])
     alike = latent["last_token_text"].values == token
@@ -68,9 +68,10 @@ def draw_layer_distance(latent: xr.Dataset) -> Figure:
     position = np.arange(len(distance))
     low, high = latent["layer_distance_low"].values, latent["layer_distance_high"].values
     axes.plot(position, distance, color=GREY, linewidth=0.8, zorder=1)
+    sequential = "mlp" in latent["site"].values
     for kind, colour, label in (
         ("within", WITHIN, "attention (within a layer)"),
-        ("across", ACROSS, "MLP (to the next)"),
+        ("across", ACROSS, "MLP (to the next)" if sequential else "attention and MLP (to the next layer)"),
     ):
         of_kind = latent["kind"].values == kind
         if of_kind.any():

@@ -22,6 +22,7 @@ from pathlib import Path
 import torch
 from safetensors.torch import save_file
 from transformers import AutoConfig, AutoModelForCausalLM, LlamaConfig
+from transformers.utils.logging import disable_progress_bar
 
 from rs_cae.stream import TokenBatch, find_hook_points
 from rs_cae.stream.capture import Batchwise
@@ -103,6 +104,7 @@ def capture_in_this_process(way: str, folder: Path) -> dict[str, float]:
     for path in folder.glob("*.safetensors"):  # out of the page cache, so that the kernel counts what is read
         with path.open("rb") as file:
             os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+    disable_progress_bar()
     asked, config = [request()], AutoConfig.from_pretrained(folder)
     Path("/proc/self/clear_refs").write_text("5")  # the high-water mark starts anew
     before, disk, sampler, began = status_mb("VmRSS"), disk_mb(), Sampler(), time.perf_counter()
