@@ -7,7 +7,6 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-import torch
 import yaml
 from jsonargparse import set_parsing_settings
 from lightning import Trainer
@@ -125,8 +124,8 @@ class RunCLI(LightningCLI):
             )
         self.trainer_defaults["callbacks"] = callbacks
         accelerator = settings.get("accelerator")
-        if accelerator == "auto" and not torch.cuda.is_available():
-            keywords["accelerator"] = "cpu"  # Apple's GPUs have no float64, in which the statistics are kept
+        if isinstance(accelerator, str):
+            keywords["accelerator"] = processes.accelerator(accelerator)
         launched = processes.as_launched(settings.get("devices"), settings.get("num_nodes"))
         keywords["devices"], keywords["num_nodes"] = launched
         keywords["use_distributed_sampler"] = False  # it pads; the data module's batches are shared out as they are
@@ -159,7 +158,8 @@ class RunCLI(LightningCLI):
     def _begin(self, stages: list[str]) -> None:
         for stage in stages:
             self.datamodule.setup(stage)
-        self.datamodule.get_ready(self.trainer.strategy.root_device)
+        self.datamodule.origin.device = self.trainer.strategy.root_device
+        self.datamodule.origin.verify()
         if self.trainer.is_global_zero:
             print(self.datamodule.describe())
             if self.subcommand == "fit" or not self.folder.identity_file.is_file():
@@ -215,7 +215,7 @@ def main(arguments: list[str]) -> int:
     OneLineParser.typed = arguments
     try:
         code = _run(arguments)
-        processes.part()
+        processes.leave()
     except InputError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2

@@ -7,21 +7,24 @@ import torch
 from lightning import LightningDataModule
 from torch import Tensor
 from torch.utils.data import DataLoader
-from transformers import PreTrainedModel
 
 from rs_cae import processes
 from rs_cae.dynamics.kinematics import norm_outliers
 from rs_cae.dynamics.moments import Moments
 from rs_cae.errors import InputError
+from rs_cae.stream.capture import TOKENS_PER_BATCH
 from rs_cae.stream.corpus import CorpusSpec
 from rs_cae.stream.language_model import LanguageModelSpec, Precision
-from rs_cae.stream.origins import CachedOrigin, CaptureSpec, LiveOrigin, Origin, Schedule
+from rs_cae.stream.origins import SCHEDULES, CachedOrigin, CaptureSpec, Origin, Schedule
 from rs_cae.stream.sampling import GlobalBatches
-from rs_cae.stream.tokens import TokenBatches, TokenPosition
+from rs_cae.stream.tokens import CaptureRequest, TokenPosition
 from rs_cae.stream.trajectories import TrajectoryBatch
 
 VALIDATION_SHARE = 0.1
-ROLE = {"train": "train", "validation": "train", "test": "test"}
+SAMPLES_AT_ONCE = 512
+"""In a pass over a whole split."""
+
+CORPUS_OF = {"train": "train", "validation": "train", "test": "test"}
 """The corpus that each split is a part of."""
 
 
@@ -59,7 +62,7 @@ class TrajectoryDataModule(LightningDataModule):
         batch_size: Samples a training or test step, of all processes together; each gives one state per sublayer.
         tokens_per_batch: Tokens that the language model runs at a time, padding among them.
         num_workers: Processes that read or tokenize.
-        memory_budget_gb: Trajectories are kept in memory up to this size, in gigabytes.
+        memory_budget_gb: Trajectories of all corpora together are kept in memory up to this size, in gigabytes.
         outlier_norm_factor: A sample is an outlier if at any sublayer its norm exceeds this many medians; off if null.
         outliers: ``report`` outliers, or ``drop`` them.
         seed: Seed of the shuffling, of random positions and of untrained weights.
@@ -91,7 +94,7 @@ class TrajectoryDataModule(LightningDataModule):
         cache_dir: str | None = None,
         shard_size: int | None = None,
         batch_size: int = 64,
-        tokens_per_batch: int = 4096,
+        tokens_per_batch: int = TOKENS_PER_BATCH,
         num_workers: int = 0,
         memory_budget_gb: float = 4.0,
         outlier_norm_factor: float | None = None,
@@ -117,20 +120,27 @@ class TrajectoryDataModule(LightningDataModule):
         self.drop_outliers = outliers == "drop"
         self.seed = seed
         language_model = LanguageModelSpec(
-            model, random_init, dtype, seed, revision, hook_points, device_map, trust_remote_code, allow_pickle_weights
+            model,
+            random_init,
+            dtype,
+            seed,
+            revision=revision,
+            hook_points=hook_points,
+            device_map=device_map,
+            trust_remote_code=trust_remote_code,
+            allow_pickle_weights=allow_pickle_weights,
         )
         corpora = {
             "train": CorpusSpec("train", train_corpus, min_chars, max_chars, n_train, default_count=4000),
             "test": CorpusSpec("test", test_corpus, min_chars, max_chars, n_test, default_count=1000),
         }
-        capture = CaptureSpec(
-            token_position, max_positions, seed, tokens_per_batch, shard_size, schedule, memory_budget_gb * 1e9
+        budget = memory_budget_gb * 1e9
+        capture = CaptureSpec(token_position, max_positions, seed, tokens_per_batch, shard_size, budget)
+        self.origin: Origin = (
+            CachedOrigin(cache_dir, language_model, corpora, capture)
+            if source == "cached"
+            else SCHEDULES[schedule](language_model, corpora, capture)
         )
-        self.origin: Origin
-        if source == "cached":
-            self.origin = CachedOrigin(cache_dir, language_model, corpora, capture)
-        else:
-            self.origin = LiveOrigin(language_model, corpora, capture)
         self.layout = self.origin.layout
         self.width = self.origin.width
         self.sublayers = len(self.layout)
@@ -150,20 +160,12 @@ class TrajectoryDataModule(LightningDataModule):
         if stage in ("test", "predict") and "test" not in self.splits:
             self._split("test", 0, self._text_count("test"))
 
-    def get_ready(self, device: torch.device) -> None:
-        """Load the language model, if it is needed, and verify its hook points: a run begins or is refused."""
-        self.origin.get_ready(device)
-
     def describe(self) -> str:
         """One line: how many samples each split has, and how many texts were cut."""
         counts = ", ".join(f"{len(samples)} {split}" for split, samples in self.splits.items())
         line = f"{self.origin.model.name}: {self.sublayers} sublayers of width {self.width}; samples: {counts}"
-        cut = sum(self.origin.provenance(role)["truncated_texts"] for role in {ROLE[split] for split in self.splits})
+        cut = sum(self.origin.notes(role)["truncated_texts"] for role in {CORPUS_OF[split] for split in self.splits})
         return f"{line}; {cut} texts longer than the context lost tokens from their left" if cut else line
-
-    def language_model(self, device: torch.device) -> PreTrainedModel:
-        """The language model on the device, loaded on first use; it is no part of any checkpoint."""
-        return self.origin.language_model(device)
 
     def token_texts(self, tokens: Tensor) -> list[str]:
         """The text of each of the test corpus's tokens [n], byte for byte where the tokenizer works on bytes."""
@@ -172,31 +174,33 @@ class TrajectoryDataModule(LightningDataModule):
     def train_moments(self, device: torch.device) -> Moments:
         """Moments of the train trajectories over [sublayers, width], in one pass that the processes share."""
         moments = Moments.zeros(1, self.sublayers, self.width, device=device)
-        for batch in self._trajectories("train", self._chosen("train", device), device, shared=True):
+        for batch in self._trajectories("train", self._chosen("train"), shared=True):
             for states in batch.states.to(device).split(self.batch_size):
                 moments = Moments.merge(moments, Moments.of(states))
         everywhere = zip(*(processes.gather(field) for field in moments), strict=True)
         return Moments.merge(*(Moments(*fields) for fields in everywhere))
 
-    def on_after_batch_transfer(self, batch: TokenBatches | TrajectoryBatch, dataloader_idx: int) -> TrajectoryBatch:
+    def on_after_batch_transfer(self, batch: CaptureRequest | TrajectoryBatch, dataloader_idx: int) -> TrajectoryBatch:
         """Run the language model on a batch of tokens; hand a batch of trajectories on."""
-        return self.origin.run(batch, self._device)
+        return self.origin.run(batch)
 
-    def train_dataloader(self) -> DataLoader[TokenBatches | TrajectoryBatch]:
+    def train_dataloader(self) -> DataLoader[CaptureRequest | TrajectoryBatch]:
         """Shuffled anew each epoch, by the seed."""
         return self._loader("train", shuffle=True)
 
-    def val_dataloader(self) -> DataLoader[TokenBatches | TrajectoryBatch]:
+    def val_dataloader(self) -> DataLoader[CaptureRequest | TrajectoryBatch]:
         """The last tenth of the train texts, in order."""
         return self._loader("validation")
 
-    def test_dataloader(self) -> DataLoader[TokenBatches | TrajectoryBatch]:
+    def test_dataloader(self) -> DataLoader[CaptureRequest | TrajectoryBatch]:
         """The test texts, in order."""
         return self._loader("test")
 
-    @property
-    def _device(self) -> torch.device:
-        return torch.device("cpu") if self.trainer is None else self.trainer.strategy.root_device
+    def _origin_here(self) -> Origin:
+        """The origin, told on which device its language model is to run."""
+        if self.trainer is not None:
+            self.origin.device = self.trainer.strategy.root_device
+        return self.origin
 
     def _text_count(self, role: str) -> int:
         held = int(self.origin.open(role).text_of[-1]) + 1
@@ -204,17 +208,17 @@ class TrajectoryDataModule(LightningDataModule):
 
     def _split(self, name: str, start: int, end: int) -> None:
         """The samples of the texts from start to end."""
-        text_of = self.origin.open(ROLE[name]).text_of
+        text_of = self.origin.open(CORPUS_OF[name]).text_of
         self.splits[name] = ((text_of >= start) & (text_of < end)).nonzero().flatten()
 
-    def _chosen(self, split: str, device: torch.device) -> Tensor:
+    def _chosen(self, split: str) -> Tensor:
         """A split's samples, less the outliers if they are to be dropped, once its corpus is ready to be read."""
-        self.origin.prepare(ROLE[split], device)
+        self._origin_here().prepare(CORPUS_OF[split])
         samples = self.splits[split]
         if self.outlier_norm_factor is None:
             return samples
         if split not in self.outliers:
-            batches = self._trajectories(split, samples, device)
+            batches = self._trajectories(split, samples)
             norms = torch.cat([batch.states.float().norm(dim=-1).cpu() for batch in batches])
             self.outliers[split] = samples[norm_outliers(norms, self.outlier_norm_factor)]
         kept = samples[~torch.isin(samples, self.outliers[split])] if self.drop_outliers else samples
@@ -222,19 +226,17 @@ class TrajectoryDataModule(LightningDataModule):
             raise InputError("--data.outlier_norm_factor", self.outlier_norm_factor, f"drops every {split} sample")
         return kept
 
-    def _trajectories(
-        self, split: str, samples: Tensor, device: torch.device, shared: bool = False
-    ) -> Iterator[TrajectoryBatch]:
+    def _trajectories(self, split: str, samples: Tensor, shared: bool = False) -> Iterator[TrajectoryBatch]:
         """Trajectories of these samples in order, or this process's share of them."""
-        source = self.origin.open(ROLE[split])
-        parts = samples.split(512)
+        source = self.origin.open(CORPUS_OF[split])
+        parts = samples.split(SAMPLES_AT_ONCE)
         for part in parts[processes.rank() :: processes.world_size()] if shared else parts:
-            yield self.origin.run(source.__getitems__(part.tolist()), device)
+            yield self.origin.run(source.__getitems__(part.tolist()))
 
-    def _loader(self, split: str, shuffle: bool = False) -> DataLoader[TokenBatches | TrajectoryBatch]:
-        batches = GlobalBatches(self._chosen(split, self._device), self.batch_size, self.seed if shuffle else None)
+    def _loader(self, split: str, shuffle: bool = False) -> DataLoader[CaptureRequest | TrajectoryBatch]:
+        batches = GlobalBatches(self._chosen(split), self.batch_size, self.seed if shuffle else None)
         return DataLoader(
-            self.origin.open(ROLE[split]),
+            self.origin.open(CORPUS_OF[split]),
             batch_sampler=batches,
             num_workers=self.num_workers,
             collate_fn=_as_it_is,

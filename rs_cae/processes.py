@@ -35,12 +35,20 @@ def as_launched(devices: int | str, machines: int) -> tuple[int | str, int]:
     return int(here), machines if machines > 1 else int(everywhere) // int(here)
 
 
-def part() -> None:
+def leave() -> None:
     """Wait for the others and let go of them: a process that leaves while its peers talk can take them down."""
     if world_size() > 1:
         distributed.barrier()
     if distributed.is_available() and distributed.is_initialized():
         distributed.destroy_process_group()
+
+
+def accelerator(asked: str) -> str:
+    """The accelerator that is asked for; ``auto`` is a GPU of NVIDIA or AMD, or the CPU.
+
+    Never one of Apple's: they have no float64, in which the statistics are kept.
+    """
+    return "cpu" if asked == "auto" and not torch.cuda.is_available() else asked
 
 
 def gather(tensor: Tensor) -> list[Tensor]:
@@ -57,7 +65,7 @@ def total(tensor: Tensor) -> Tensor:
     return torch.stack(gather(tensor)).sum(dim=0)
 
 
-def hand_round(tensor: Tensor, owner: int) -> None:
+def broadcast(tensor: Tensor, owner: int) -> None:
     """Give a tensor in main memory, which one process has filled, to all of them.
 
     Args:

@@ -60,7 +60,7 @@ CASES = [
     ("fit --trainer.max_epochs x", "--trainer.max_epochs x: expected int or null"),
     ("fit --trainer.devices 0", "--trainer (accelerator auto, devices 0): "),
     ("fit --trainer.accelerator warp", "--trainer (accelerator warp, devices auto): "),
-    ("cache --data.cache_dir out --trainer.devices 0", "--trainer.accelerator auto, devices 0, strategy auto: "),
+    ("cache --data.cache_dir out --trainer.devices 0", "--trainer (accelerator auto, devices 0, strategy auto): "),
     ("fit --config missing.yaml", "--config missing.yaml: File does not exist"),
     ("fit --run_dir /proc/nowhere --data.train_corpus demo/test", "--run_dir /proc/nowhere: cannot be written to"),
     ("fit --run_dir short.txt", "--run_dir short.txt: short.txt is not a folder"),

@@ -228,7 +228,7 @@ def test_an_unknown_family_is_refused_and_the_way_out_named(name, everywhere):
     model = transformers.AutoModelForCausalLM.from_config(config).eval()
     for refused in (lambda: capture(model, everywhere), lambda: layout_of(config)):
         with pytest.raises(
-            KeyError, match=f"family '{name}' is not a known decoder; known: bloom, .*--data.hook_points"
+            ValueError, match=f"family '{name}' is not a known decoder; known: bloom, .*--data.hook_points"
         ):
             refused()
     layers, adds = ("transformer.h", "attn+mlp") if name == "gptj" else ("model.layers", "self_attn+mlp")

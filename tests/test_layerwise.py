@@ -30,8 +30,8 @@ def requests(demo_tokenizer):
     """Every token of the texts once, in a drawn order: two requests of several batches each."""
     texts = Tokenization(demo_tokenizer, 256, "all")(TEXTS)
     order = torch.randperm(len(texts), generator=torch.Generator().manual_seed(0)).tolist()
-    made = [texts.batches(order[:20], 40), texts.batches(order[20:], 40)]
-    assert all(len(request.parts) > 1 for request in made)
+    made = [texts.request(order[:20], 40), texts.request(order[20:], 40)]
+    assert all(len(request.batches) > 1 for request in made)
     assert len(made[0].order) > len(TEXTS)
     return made
 
@@ -151,7 +151,7 @@ def test_names_given_by_hand(requests, tmp_path):
     model = tiny_model("qwen2")
     model.save_pretrained(tmp_path)
     model.config.model_type = "unknown"
-    with pytest.raises(KeyError, match="'unknown' is not a known decoder"):
+    with pytest.raises(ValueError, match="'unknown' is not a known decoder"):
         layerwise(tmp_path, model.config)
     model.config.model_type = "qwen2"
     names = {"layers": "model.layers", "attn": "input_layernorm", "mlp": "post_attention_layernorm"}
@@ -182,7 +182,7 @@ def test_one_layer_at_a_time_has_weights(requests, tmp_path):
     list(capturer.trajectories(requests))
     for handle in handles:
         handle.remove()
-    batches = sum(len(request.parts) for request in requests)
+    batches = sum(len(request.batches) for request in requests)
     assert alive == [[number] for number in range(3) for _ in range(batches)]
     assert_nothing_left(capturer)
 
@@ -205,7 +205,7 @@ def mapped(monkeypatch):
 def test_scratch_files_give_the_same_and_are_gone(dtype, requests, tmp_path, scratch_folder, mapped):
     tiny_model("llama").save_pretrained(tmp_path)
     model = AutoModelForCausalLM.from_pretrained(tmp_path, dtype=dtype)  # .to(dtype) would round its rotary table too
-    streams = sum(part.input_ids.numel() for request in requests for part in request.parts) * 32 * dtype.itemsize
+    streams = sum(part.input_ids.numel() for request in requests for part in request.batches) * 32 * dtype.itemsize
     for budget, files in [(4e9, 0), (streams, 1), (0, 2)]:
         mapped.clear()
         capturer = layerwise(tmp_path, model.config, dtype, memory_budget_bytes=budget)

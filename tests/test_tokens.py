@@ -142,7 +142,7 @@ def test_batches_hold_what_was_asked_for(demo_tokenizer, seed):
     cuts = torch.randint(len(LONG), (40, 2), generator=generator).sort(dim=1).values.tolist()
     tokenized = Tokenization(demo_tokenizer, 256, "all", max_positions=4)([LONG[start:end] for start, end in cuts])
     asked = torch.randint(len(tokenized), (60,), generator=generator)  # some of them twice, many texts several times
-    parts, order = tokenized.batches(asked.tolist(), tokens_per_batch=100)
+    parts, order = tokenized.request(asked.tolist(), tokens_per_batch=100)
     names = ("samples", "positions", "texts", "tokens")
     given = torch.stack([torch.cat([getattr(part, name) for part in parts])[order] for name in names])
     expected = [asked, tokenized.position_of[asked], tokenized.text_of[asked], tokenized.tokens[asked]]
@@ -160,7 +160,7 @@ def test_batches_hold_what_was_asked_for(demo_tokenizer, seed):
 
 def test_a_text_beyond_the_budget_runs_alone(demo_tokenizer):
     tokenized = Tokenization(demo_tokenizer, 256)([LONG, "No", "a"])
-    parts, order = tokenized.batches(range(3), tokens_per_batch=10)
+    parts, order = tokenized.request(range(3), tokens_per_batch=10)
     assert [tuple(part.input_ids.shape) for part in parts] == [(2, 3), (1, 24)]
     assert torch.cat([part.samples for part in parts])[order].tolist() == [0, 1, 2]
 

@@ -85,7 +85,7 @@ TEXTS = [
 def together(tokenizer, texts=TEXTS, context=256, **options):
     """All texts in one batch, its samples in their order."""
     tokenized = Tokenization(tokenizer, context, **options)(texts)
-    (batch,) = tokenized.batches(range(len(tokenized)), tokens_per_batch=10**6).parts
+    (batch,) = tokenized.request(range(len(tokenized)), tokens_per_batch=10**6).batches
     return batch
 
 

@@ -46,7 +46,7 @@ class ReadTokens(Callback):
     def on_test_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Count, and hand the record variables, the headline and notes."""
         data: Any = trainer.datamodule  # type: ignore[attr-defined]
-        tokens, texts, positions, samples = self.read.rows().cpu().reshape(-1, 4).unbind(dim=1)
+        tokens, texts, positions, samples = self.read.rows().cpu().unbind(dim=1)
         distinct, counts = tokens.unique(return_counts=True)
         order = counts.argsort(descending=True, stable=True)
         variables = {
@@ -57,10 +57,10 @@ class ReadTokens(Callback):
             "position": ("sample", positions.numpy()),
         }
         record = RunRecord.of(trainer)
-        provenance = data.origin.provenance("test")
-        record.add_attribute("model_commit", provenance["model_commit"] or "a local model")
-        record.add_attribute("truncated_texts", provenance["truncated_texts"])
-        record.add_attribute("hook_point_checks", json.dumps(provenance["hook_point_checks"]))
+        notes = data.origin.notes("test")
+        record.add_attribute("model_commit", notes["model_commit"] or "a local model")
+        record.add_attribute("truncated_texts", notes["truncated_texts"])
+        record.add_attribute("hook_point_checks", json.dumps(notes["hook_point_checks"]))
         outliers = data.outliers.get("test")
         if outliers is not None:
             variables["outlier"] = ("sample", torch.isin(samples, outliers).to(torch.int8).numpy())

@@ -6,7 +6,7 @@ from contextlib import nullcontext
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import torch
 from jsonargparse import Namespace
@@ -15,7 +15,7 @@ from lightning.fabric.utilities.exceptions import MisconfigurationException
 from rich.progress import track
 
 from rs_cae import processes
-from rs_cae.commands.parser import parse_sections
+from rs_cae.commands.parser import live_origin, parse_sections
 from rs_cae.data import TrajectoryDataModule
 from rs_cae.errors import InputError
 from rs_cae.run_folder import refuse_unwritable
@@ -29,7 +29,7 @@ RECORDED_PACKAGES = ("rs-cae", "torch", "transformers", "tokenizers", "safetenso
 
 
 @dataclass(frozen=True)
-class Processes:
+class TrainerOptions:
     """The processes that share a capture, as a run's ``trainer`` section names them.
 
     Attributes:
@@ -52,7 +52,7 @@ def run(arguments: list[str]) -> int:
         0; 130 after Ctrl-C.
     """
     description = "Write the trajectories of both corpora to DIR/train and DIR/test; run again, it goes on."
-    sections = {"data": TrajectoryDataModule, "trainer": Processes}
+    sections = {"data": TrajectoryDataModule, "trainer": TrainerOptions}
     options = parse_sections("cache", description, sections, arguments)
     if options.data.cache_dir is None:
         raise InputError("--data.cache_dir", "", "is wanted: the folder to write to")
@@ -60,8 +60,9 @@ def run(arguments: list[str]) -> int:
     refuse_unwritable("--data.cache_dir", folder)
     try:
         fabric = _launch(options.trainer)
-        origin = TrajectoryDataModule(**{**options.data, "source": "live"}).origin
-        _capture_both(fabric, cast(LiveOrigin, origin), folder)
+        origin = live_origin(options.data)
+        origin.device = fabric.device
+        _capture_both(fabric, origin, folder)
     except KeyboardInterrupt:
         print("\ninterrupted: the shards that are complete are kept, and the same command goes on from there")
         return 130
@@ -73,15 +74,13 @@ def run(arguments: list[str]) -> int:
 
 def _launch(options: Namespace) -> Fabric:
     """Start the processes, or find those that a launcher has started."""
-    accelerator = options.accelerator
-    if accelerator == "auto" and not torch.cuda.is_available():
-        accelerator = "cpu"
     devices, machines = processes.as_launched(options.devices, options.num_nodes)
     try:
+        accelerator = processes.accelerator(options.accelerator)
         fabric = Fabric(accelerator=accelerator, strategy=options.strategy, devices=devices, num_nodes=machines)
     except (MisconfigurationException, RuntimeError, TypeError, ValueError) as error:
-        given = f"{options.accelerator}, devices {options.devices}, strategy {options.strategy}"
-        raise InputError("--trainer.accelerator", given, f"cannot be used: {error}") from error
+        given = f"(accelerator {options.accelerator}, devices {options.devices}, strategy {options.strategy})"
+        raise InputError("--trainer", given, str(error)) from error
     fabric.launch()
     return fabric
 
@@ -89,9 +88,7 @@ def _launch(options: Namespace) -> Fabric:
 def _capture_both(fabric: Fabric, origin: LiveOrigin, folder: Path) -> None:
     """Capture what is missing of either corpus, once it is clear that neither is another's."""
     first = fabric.global_rank == 0
-    caches = {
-        role: CorpusCache(folder / role, origin.open(role), origin.identity(role, fabric.device)) for role in ROLES
-    }
+    caches = {role: CorpusCache(folder / role, origin.plan(role), origin.identity(role)) for role in ROLES}
     if first:
         _refuse_other(folder, caches)
         try:
@@ -105,14 +102,14 @@ def _capture_both(fabric: Fabric, origin: LiveOrigin, folder: Path) -> None:
         missing = {role: cache.missing() for role, cache in caches.items()}
         lacking = {role: int(processes.total(torch.tensor(len(numbers)))) for role, numbers in missing.items()}
         if first:
-            _refuse_too_large(folder, caches, lacking, origin.bytes_per_sample(fabric.device))
+            _refuse_too_large(folder, caches, lacking, origin.bytes_per_sample)
         for role, cache in caches.items():
             if lacking[role]:
-                _capture(fabric, origin, role, cache, missing[role])
+                _capture(fabric, origin, role, cache, missing[role], lacking[role])
             elif first:
                 cache.finish_if_interrupted(_notes(origin, role))
             if first:
-                print(f"{cache.folder}: {len(cache.source.chunks)} shards, {len(cache.source)} samples, complete")
+                print(f"{cache.folder}: {cache.shard_count} shards, {cache.samples} samples, complete")
     if first:
         print(f"use it: python -m rs_cae fit ... --data.source cached --data.cache_dir {folder}")
 
@@ -128,30 +125,27 @@ def _refuse_other(folder: Path, caches: Mapping[str, CorpusCache]) -> None:
 
 def _refuse_too_large(folder: Path, caches: Mapping[str, CorpusCache], lacking: Mapping[str, int], size: int) -> None:
     """Raise an InputError if the disk has less room than what is missing needs, at this size of a sample."""
-    samples = sum(_samples(cache, lacking[role]) for role, cache in caches.items())
+    samples = sum(cache.samples_in(lacking[role]) for role, cache in caches.items())
     free = shutil.disk_usage(folder).free
     if samples * size > free:
         problem = f"wants {_in_bytes(samples * size)} for {samples} samples, but the disk has {_in_bytes(free)} free"
         raise InputError("--data.cache_dir", folder, problem)
 
 
-def _samples(cache: CorpusCache, shards: int) -> int:
-    """About how many samples so many shards hold."""
-    return round(shards / len(cache.source.chunks) * len(cache.source))
-
-
 def _notes(origin: LiveOrigin, role: str) -> dict[str, Any]:
     """What a manifest says of its origin beside its identity."""
-    return {**origin.provenance(role), "versions": {name: version(name) for name in RECORDED_PACKAGES}}
+    return {**origin.notes(role), "versions": {name: version(name) for name in RECORDED_PACKAGES}}
 
 
-def _capture(fabric: Fabric, origin: LiveOrigin, role: str, cache: CorpusCache, missing: list[int]) -> None:
-    """Capture what is missing of one corpus, each process its own shards."""
+def _capture(
+    fabric: Fabric, origin: LiveOrigin, role: str, cache: CorpusCache, missing: list[int], lacking: int
+) -> None:
+    """Capture the shards that are missing of one corpus: this process's, of all that are lacking."""
     first = fabric.global_rank == 0
-    capturer = origin.capturer(fabric.device)
+    capturer = origin.capturer
     notes = _notes(origin, role)
     if first:
-        print(_estimate(cache, capturer, missing, fabric.world_size))
+        print(_estimate(cache, capturer, missing, lacking, origin.bytes_per_sample))
         cache.begin(notes)
     fabric.barrier()
     written = cache.write(missing, capturer, lambda token: origin.token_texts(role, torch.tensor([token]))[0])
@@ -162,18 +156,14 @@ def _capture(fabric: Fabric, origin: LiveOrigin, role: str, cache: CorpusCache, 
         cache.finish(notes)
 
 
-def _estimate(cache: CorpusCache, capturer: Capturer, missing: list[int], workers: int) -> str:
-    """What this process's missing shards and the others' need, in bytes and in time."""
-    sublayers, width = capturer.shape
-    total = len(cache.source.chunks)
-    lacking = min(total, len(missing) * workers)
-    samples = _samples(cache, lacking)
-    requests = cache.source.requests([cache.source.chunks[number] for number in missing])
-    seconds = capturer.seconds(requests) if requests else None
+def _estimate(cache: CorpusCache, capturer: Capturer, missing: list[int], lacking: int, size: int) -> str:
+    """What all missing shards need in bytes, at this size of a sample, and this process's in time."""
+    samples, free = cache.samples_in(lacking), shutil.disk_usage(cache.folder.parent).free
+    seconds = capturer.seconds(cache.plan.requests(missing)) if missing else None
     time = "" if seconds is None else f", about {seconds:.0f} s" if seconds < 120 else f", about {seconds / 60:.0f} min"
-    resumed = "" if lacking == total else f"{total - lacking} of {total} shards are there; "
-    size, free = samples * sublayers * width * capturer.dtype.itemsize, shutil.disk_usage(cache.folder.parent).free
-    return f"{cache.folder}: {resumed}{samples} samples, {_in_bytes(size)} of {_in_bytes(free)} free{time}"
+    there = cache.shard_count - lacking
+    resumed = f"{there} of {cache.shard_count} shards are there; " if there else ""
+    return f"{cache.folder}: {resumed}{samples} samples, {_in_bytes(samples * size)} of {_in_bytes(free)} free{time}"
 
 
 def _in_bytes(size: float) -> str:

@@ -11,7 +11,9 @@ from jsonargparse import Namespace
 from lightning.pytorch.cli import LightningArgumentParser
 
 from rs_cae.commands.messages import one_line
+from rs_cae.data import TrajectoryDataModule
 from rs_cae.errors import InputError
+from rs_cae.stream.origins import LiveOrigin
 
 
 class OneLineParser(LightningArgumentParser):
@@ -68,3 +70,10 @@ def _part_of(file: str, known: Mapping[str, set[str]]) -> str:
     for name in set(part) - {"data"}:
         part[name] = {key: value for key, value in part[name].items() if key in known[name]}
     return json.dumps(part)
+
+
+def live_origin(options: Mapping[str, Any]) -> LiveOrigin:
+    """The language model and the corpora that the ``data`` options name, whatever they say of a cache."""
+    origin = TrajectoryDataModule(**{**options, "source": "live"}).origin
+    assert isinstance(origin, LiveOrigin)
+    return origin

@@ -9,14 +9,14 @@ from rich.markup import escape
 from rich.table import Table
 
 from rs_cae.commands.cache import ROLES
-from rs_cae.commands.parser import parse_sections
+from rs_cae.commands.parser import live_origin, parse_sections
 from rs_cae.data import TrajectoryDataModule
 from rs_cae.errors import InputError
-from rs_cae.stream.cache import damaged_parts
+from rs_cae.stream.cache import verify_files
 from rs_cae.stream.cache.manifest import MANIFEST
 from rs_cae.stream.checks import Check
 from rs_cae.stream.language_model import LanguageModelSpec
-from rs_cae.stream.origins.capturing import check_hook_points
+from rs_cae.stream.origins.capturing import find_and_verify
 
 
 def run(arguments: list[str]) -> int:
@@ -29,7 +29,7 @@ def run(arguments: list[str]) -> int:
         return _verify_cache(Path(arguments[0]))
     description = "Check a cache, `verify DIR`, or the hook points of a model, `verify --data.model M`."
     options = parse_sections("verify", description, {"data": TrajectoryDataModule}, arguments)
-    return _verify_model(TrajectoryDataModule(**{**options.data, "source": "live"}).origin.model)
+    return _verify_model(live_origin(options.data).model)
 
 
 def _verify_cache(folder: Path) -> int:
@@ -42,7 +42,7 @@ def _verify_cache(folder: Path) -> int:
     table = Table("part", "state", title=escape(f"Cache {folder}"), title_justify="left")
     damaged = 0
     for corpus in corpora:
-        for part, problem in damaged_parts(corpus):
+        for part, problem in verify_files(corpus):
             damaged += problem is not None
             table.add_row(escape(str(corpus.relative_to(folder) / part)), escape(problem or "intact"))
     console = Console()
@@ -56,7 +56,7 @@ def _verify_model(spec: LanguageModelSpec) -> int:
     """Every claim that a model's hook points make, at every sublayer."""
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     model = spec.load(device)
-    points, checks = check_hook_points(model, spec, every_layer=True)
+    points, checks = find_and_verify(model, spec, every_layer=True)
     kind = f"{model.config.model_type}, {len(points.layout)} sublayers ({', '.join(points.layout.sites)} of each layer)"
     Console().print(_table(f"{spec.name}: {kind}, {spec.precision(device)}", checks))
     return int(not all(check.passed for check in checks))

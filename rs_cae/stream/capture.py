@@ -7,10 +7,10 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from rs_cae.stream.checks import Check
-from rs_cae.stream.hookpoints import HookPoints, context_of, find_hook_points, input_device
+from rs_cae.stream.hookpoints import HookPoints, find_hook_points
 from rs_cae.stream.hooks import reading
-from rs_cae.stream.tokens import TokenBatch, TokenBatches, Tokenization, TokenPosition
+from rs_cae.stream.language_model import context_of, input_device
+from rs_cae.stream.tokens import CaptureRequest, TokenBatch, Tokenization, TokenPosition
 from rs_cae.stream.trajectories import TrajectoryBatch, refuse_not_finite
 
 TOKENS_PER_BATCH = 4096
@@ -33,9 +33,8 @@ def capture(model: PreTrainedModel, batch: TokenBatch, points: HookPoints | None
         [samples, sublayers, width], in the model's precision and on the batch's device.
 
     Raises:
-        KeyError: If the model's family is not known.
-        ValueError: If the model is compiled, as hooks added later would be dropped silently; or if it runs in float16,
-            in which residual streams overflow.
+        ValueError: If the model's family is not known; if it is compiled, as hooks added later would be dropped
+            silently; or if it runs in float16, in which residual streams overflow.
         FloatingPointError: If a state is not finite.
     """
     if hasattr(model, "_orig_mod"):
@@ -56,37 +55,38 @@ class Batchwise:
     Args:
         model: A Hugging Face causal language model.
         points: Where its residual stream is.
-        checks: What was found when they were verified.
     """
 
-    def __init__(self, model: PreTrainedModel, points: HookPoints, checks: tuple[Check, ...] = ()) -> None:
+    def __init__(self, model: PreTrainedModel, points: HookPoints) -> None:
         self.model = model
         self.points = points
-        self.checks = checks
         self.dtype = model.dtype
         self.shape = len(points.layout), model.config.get_text_config().hidden_size
 
-    def trajectories(self, requests: Sequence[TokenBatches]) -> Iterator[TrajectoryBatch]:
+    def trajectories(self, requests: Sequence[CaptureRequest]) -> Iterator[TrajectoryBatch]:
         """The trajectories of each request in turn; see ``Capturer``."""
         for request in requests:
-            yield TrajectoryBatch.join(self._run(part) for part in request.parts).take(request.order)
+            yield TrajectoryBatch.join(self._run(batch) for batch in request.batches).take(request.order)
 
-    def seconds(self, requests: Sequence[TokenBatches]) -> float:
+    def seconds(self, requests: Sequence[CaptureRequest]) -> float:
         """About how long these requests would take, from a small, a middling and a large batch of them."""
-        parts = [part for request in requests for part in request.parts]
-        parts.sort(key=lambda part: part.input_ids.numel())
-        trial = [parts[len(parts) * sixth // 6] for sixth in (1, 3, 5)]
+        batches = [batch for request in requests for batch in request.batches]
+        batches.sort(key=_size)
+        trial = [batches[len(batches) * sixth // 6] for sixth in (1, 3, 5)]
         self._run(trial[0])  # pays for what is set up once
         began = time.perf_counter()
-        for part in trial:
-            self._run(part).states.sum().item()
-        taken = time.perf_counter() - began
-        return taken * sum(part.input_ids.numel() for part in parts) / sum(part.input_ids.numel() for part in trial)
+        for batch in trial:
+            self._run(batch).states.sum().item()
+        return (time.perf_counter() - began) * sum(map(_size, batches)) / sum(map(_size, trial))
 
-    def _run(self, part: TokenBatch) -> TrajectoryBatch:
-        on_device = TokenBatch(*(field.to(input_device(self.model)) for field in part))
-        states = capture(self.model, on_device, self.points)
-        return TrajectoryBatch(states, on_device.tokens, on_device.positions, on_device.samples, on_device.texts)
+    def _run(self, batch: TokenBatch) -> TrajectoryBatch:
+        there = batch.to(input_device(self.model))
+        return TrajectoryBatch.of(there, capture(self.model, there, self.points))
+
+
+def _size(batch: TokenBatch) -> int:
+    """Tokens, padding among them."""
+    return batch.input_ids.numel()
 
 
 def capture_texts(
@@ -109,5 +109,5 @@ def capture_texts(
         [samples, sublayers, width], on the model's device.
     """
     tokenized = Tokenization(tokenizer, context_of(model.config), position)(texts)
-    request = tokenized.batches(range(len(tokenized)), tokens_per_batch)
+    request = tokenized.request(range(len(tokenized)), tokens_per_batch)
     return next(Batchwise(model, find_hook_points(model)).trajectories([request])).states

@@ -4,7 +4,6 @@ from collections.abc import Mapping
 from operator import attrgetter
 from typing import NamedTuple
 
-import torch
 from torch import nn
 from transformers import PretrainedConfig, PreTrainedModel
 
@@ -37,14 +36,14 @@ def family_of(config: PretrainedConfig, names: HookNames = None) -> Family:
     """Where a model with this configuration keeps its residual stream.
 
     Raises:
-        KeyError: If the family is not known and no names were given; the message lists those that are.
-        ValueError: If the model has no residual stream, or the names cannot be used.
+        ValueError: If the family is not known and no names were given, which lists those that are known; if the model
+            has no residual stream; or if the names cannot be used.
     """
     if names:
         return Family.by_hand(names)
     if config.model_type not in FAMILIES:
         known = ", ".join(sorted(FAMILIES))
-        raise KeyError(
+        raise ValueError(
             f"family {config.model_type!r} is not a known decoder; known: {known}. Where its modules are named in "
             f"another way, give them: --data.hook_points '{{layers: model.layers, attn: input_layernorm, mlp: "
             f"post_attention_layernorm}}', and check with `rs_cae verify`"
@@ -58,22 +57,12 @@ def layout_of(config: PretrainedConfig, names: HookNames = None) -> SublayerLayo
     return SublayerLayout(text.num_hidden_layers, tuple(family_of(config, names).sites))
 
 
-def context_of(config: PretrainedConfig) -> int | None:
-    """The most tokens that a model takes; None where its positions know no bound."""
-    return getattr(config.get_text_config(), "max_position_embeddings", None)
-
-
-def input_device(model: PreTrainedModel) -> torch.device:
-    """Where a model, which may lie on several devices, takes its tokens."""
-    return next(model.get_input_embeddings().parameters()).device
-
-
 def find_hook_points(model: PreTrainedModel, names: HookNames = None) -> HookPoints:
     """The modules of a model at which its residual stream is read.
 
     Raises:
-        KeyError: If the model's family is not known and no names were given.
-        ValueError: If the model has no residual stream, or a name is not that of a module.
+        ValueError: If the model's family is not known and no names were given, it has no residual stream, or a name is
+            not that of a module.
     """
     family = family_of(model.config, names)
     layers = _layers(model, family.layers)

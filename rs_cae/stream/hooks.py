@@ -13,7 +13,7 @@ class _AllStatesRead(Exception):  # noqa: N818 - a signal, not an error
     """Ends the forward pass once the last sublayer's state is known."""
 
 
-def stream_entering(arguments: tuple[Any, ...], keywords: dict[str, Any], texts: int) -> Tensor:
+def _stream_in(arguments: tuple[Any, ...], keywords: dict[str, Any], texts: int) -> Tensor:
     """The residual stream [texts, tokens, width] among the inputs of a module, as a view that can be written to.
 
     Some families lay the texts end to end before their MLP; the view takes them apart again.
@@ -23,8 +23,13 @@ def stream_entering(arguments: tuple[Any, ...], keywords: dict[str, Any], texts:
     """
     stream = arguments[0] if arguments else keywords.get("hidden_states")
     if not isinstance(stream, Tensor) or stream.ndim not in (2, 3):
-        raise ValueError("a module that is to read the residual stream gets no hidden states")
+        raise ValueError("a module that is to carry the residual stream has no hidden states")
     return stream if stream.ndim == 3 else stream.view(texts, -1, stream.shape[-1])
+
+
+def _samples_in(stream: Tensor, batch: TokenBatch) -> tuple[Tensor, Tensor]:
+    """Where the batch's samples lie in a stream: rows and positions, on its device."""
+    return batch.rows.to(stream.device), batch.positions.to(stream.device)
 
 
 @contextmanager
@@ -41,8 +46,8 @@ def reading(modules: Sequence[nn.Module], batch: TokenBatch, stop: bool = True) 
     states: list[Tensor] = []
 
     def read(module: nn.Module, arguments: tuple[Any, ...], keywords: dict[str, Any]) -> None:
-        stream = stream_entering(arguments, keywords, len(batch.input_ids))
-        states.append(stream[batch.rows.to(stream.device), batch.positions.to(stream.device)].clone())
+        stream = _stream_in(arguments, keywords, len(batch.input_ids))
+        states.append(stream[_samples_in(stream, batch)].clone())
         if stop and len(states) == len(modules):
             raise _AllStatesRead
 
@@ -70,8 +75,8 @@ def writing(module: nn.Module, batch: TokenBatch, states: Tensor) -> Iterator[No
     """
 
     def write(module: nn.Module, arguments: tuple[Any, ...], keywords: dict[str, Any]) -> None:
-        stream = stream_entering(arguments, keywords, len(batch.input_ids))
-        stream[batch.rows.to(stream.device), batch.positions.to(stream.device)] = states.to(stream)
+        stream = _stream_in(arguments, keywords, len(batch.input_ids))
+        stream[_samples_in(stream, batch)] = states.to(stream)
 
     handle = module.register_forward_pre_hook(write, with_kwargs=True)
     try:
@@ -86,8 +91,8 @@ def reading_outputs(modules: Iterable[nn.Module], batch: TokenBatch) -> Iterator
     outputs: dict[nn.Module, Tensor] = {}
 
     def read(module: nn.Module, arguments: tuple[Any, ...], output: Any) -> None:
-        stream = stream_entering(output if isinstance(output, tuple) else (output,), {}, len(batch.input_ids))
-        outputs[module] = stream[batch.rows.to(stream.device), batch.positions.to(stream.device)].clone()
+        stream = _stream_in(output if isinstance(output, tuple) else (output,), {}, len(batch.input_ids))
+        outputs[module] = stream[_samples_in(stream, batch)].clone()
 
     handles = [module.register_forward_hook(read) for module in set(modules)]
     try:

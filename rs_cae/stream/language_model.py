@@ -84,12 +84,15 @@ class LanguageModelSpec:
             raise InputError("--data.model", self.name, f"{config.model_type} is an encoder-decoder, not a decoder")
         try:
             family_of(config, self.hook_points)
-        except KeyError as error:
-            raise InputError("--data.model", self.name, str(error.args[0])) from error
         except ValueError as error:
-            option, value = ("hook_points", self.hook_points) if self.hook_points else ("model", self.name)
-            raise InputError(f"--data.{option}", value, str(error)) from error
+            raise self.refusal(str(error)) from error
         return config
+
+    def refusal(self, problem: str) -> InputError:
+        """The error that names what led to these hook points: the names given by hand, otherwise the model."""
+        if self.hook_points:
+            return InputError("--data.hook_points", self.hook_points, problem)
+        return InputError("--data.model", self.name, problem)
 
     def load(self, device: torch.device) -> PreTrainedModel:
         """The model in evaluation mode, its weights frozen, on the device or spread by its device map.
@@ -137,6 +140,9 @@ class LanguageModelSpec:
         """What the weights are, whatever the model is called: a hub commit, a seed, or a SHA-256 of the files.
 
         Hashing a local folder reads all of it, at about a gigabyte a second.
+
+        Raises:
+            InputError: If a file cannot be read.
         """
         if self.random_init:
             return f"untrained, seed {self.seed}"
@@ -145,10 +151,23 @@ class LanguageModelSpec:
             return f"commit {self.config()._commit_hash}"
         digest = hashlib.sha256()
         suffixes = ("*.safetensors", "*.bin") if self.allow_pickle_weights else ("*.safetensors",)
-        for file in sorted(file for suffix in suffixes for file in folder.glob(suffix)):
-            with file.open("rb") as content:
-                digest.update(hashlib.file_digest(content, "sha256").digest())
+        try:
+            for file in sorted(file for suffix in suffixes for file in folder.glob(suffix)):
+                with file.open("rb") as content:
+                    digest.update(hashlib.file_digest(content, "sha256").digest())
+        except OSError as error:
+            raise InputError("--data.model", self.name, f"no weights can be loaded: {error}") from error
         return f"sha256 {digest.hexdigest()}"
+
+
+def context_of(config: PretrainedConfig) -> int | None:
+    """The most tokens that a model takes; None where its positions know no bound."""
+    return getattr(config.get_text_config(), "max_position_embeddings", None)
+
+
+def input_device(model: PreTrainedModel) -> torch.device:
+    """Where a model, which may lie on several devices, takes its tokens."""
+    return next(model.get_input_embeddings().parameters()).device
 
 
 def config_identity(config: PretrainedConfig) -> str:

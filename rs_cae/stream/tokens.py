@@ -38,16 +38,20 @@ class TokenBatch(NamedTuple):
         """[samples], the ids of the tokens whose state is read."""
         return self.input_ids[self.rows, self.positions]
 
+    def to(self, device: torch.device | str) -> "TokenBatch":
+        """The same on another device."""
+        return TokenBatch(*(field.to(device) for field in self))
 
-class TokenBatches(NamedTuple):
-    """Samples that were asked for together, as batches that run within the token budget.
+
+class CaptureRequest(NamedTuple):
+    """Samples whose trajectories are wanted together, as batches that run within the token budget.
 
     Attributes:
-        parts: The batches.
-        order: [samples], which sample of the joined parts comes first, second, ... in the order that was asked for.
+        batches: What runs.
+        order: [samples], which sample of the joined batches comes first, second, ... in the order that was asked for.
     """
 
-    parts: list[TokenBatch]
+    batches: list[TokenBatch]
     order: Tensor
 
 
@@ -79,19 +83,19 @@ class TokenizedTexts:
         """[samples], the ids of the tokens whose state is read."""
         return self.ids[self.offsets[self.text_of] + self.position_of]
 
-    def batches(self, samples: Sequence[int], tokens_per_batch: int) -> TokenBatches:
+    def request(self, samples: Sequence[int], tokens_per_batch: int) -> CaptureRequest:
         """The texts of some samples in batches of like lengths; a text of several samples runs once."""
         chosen = torch.as_tensor(samples)
         texts, row_of = self.text_of[chosen].unique(return_inverse=True)
         lengths = (self.offsets[texts + 1] - self.offsets[texts]).tolist()
-        parts, places = [], []
+        batches, places = [], []
         for rows in batches_of_like_lengths(lengths, tokens_per_batch):
             row_in_batch = torch.full((len(texts),), -1)
             row_in_batch[rows] = torch.arange(len(rows))
             place = (row_in_batch[row_of] >= 0).nonzero().flatten()
-            parts.append(self._pad(texts[rows], row_in_batch[row_of[place]], chosen[place]))
+            batches.append(self._pad(texts[rows], row_in_batch[row_of[place]], chosen[place]))
             places.append(place)
-        return TokenBatches(parts, torch.cat(places).argsort())
+        return CaptureRequest(batches, torch.cat(places).argsort())
 
     def _pad(self, texts: Tensor, rows: Tensor, samples: Tensor) -> TokenBatch:
         starts = self.offsets[texts]

@@ -1,13 +1,14 @@
 """Batches of trajectories, and what every way of capturing them offers."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple, Protocol
 
 import torch
 from torch import Tensor
+from torch.utils.data import Dataset
 
-from rs_cae.stream.checks import Check
-from rs_cae.stream.tokens import TokenBatch, TokenBatches
+from rs_cae.stream.tokens import CaptureRequest, TokenBatch
 from rs_cae.sublayers import SublayerLayout
 
 
@@ -28,6 +29,11 @@ class TrajectoryBatch(NamedTuple):
     samples: Tensor
     texts: Tensor
 
+    @classmethod
+    def of(cls, batch: TokenBatch, states: Tensor) -> "TrajectoryBatch":
+        """The states [samples, sublayers, width] that were read of a batch of tokens."""
+        return cls(states, batch.tokens, batch.positions, batch.samples, batch.texts)
+
     def take(self, rows: Tensor) -> "TrajectoryBatch":
         """The samples in these rows."""
         return TrajectoryBatch(*(field[rows.to(field.device)] for field in self))
@@ -42,20 +48,41 @@ class TrajectoryBatch(NamedTuple):
         return TrajectoryBatch(*(torch.cat(fields) for fields in zip(*batches, strict=True)))
 
 
+class Trajectories(Dataset[CaptureRequest | TrajectoryBatch], ABC):
+    """The trajectories of a corpus, by sample number.
+
+    A batch is asked for as a whole. It comes as trajectories or, where the language model has yet to run, as tokens
+    that a ``Capturer`` turns into them.
+
+    Attributes:
+        text_of: [samples], ascending: the text of each sample.
+    """
+
+    text_of: Tensor
+
+    def __len__(self) -> int:
+        return len(self.text_of)
+
+    def __getitem__(self, sample: int) -> CaptureRequest | TrajectoryBatch:
+        return self.__getitems__([sample])
+
+    @abstractmethod
+    def __getitems__(self, samples: Sequence[int]) -> CaptureRequest | TrajectoryBatch:
+        """A batch of these samples, in this order."""
+
+
 class Capturer(Protocol):
     """Runs a language model on tokens and reads its residual stream.
 
     Attributes:
         dtype: Precision of the states.
         shape: Sublayers and width of a trajectory.
-        checks: What was found when the model's hook points were verified; empty if that could not be done.
     """
 
     dtype: torch.dtype
     shape: tuple[int, int]
-    checks: tuple[Check, ...]
 
-    def trajectories(self, requests: Sequence[TokenBatches]) -> Iterator[TrajectoryBatch]:
+    def trajectories(self, requests: Sequence[CaptureRequest]) -> Iterator[TrajectoryBatch]:
         """The trajectories of each request in turn, their samples in the order in which they were asked for.
 
         Raises:
@@ -63,7 +90,7 @@ class Capturer(Protocol):
         """
         ...
 
-    def seconds(self, requests: Sequence[TokenBatches]) -> float | None:
+    def seconds(self, requests: Sequence[CaptureRequest]) -> float | None:
         """About how long these requests would take, by a trial; None where a trial would itself take long."""
         ...
 

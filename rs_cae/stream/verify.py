@@ -8,8 +8,9 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 from rs_cae.stream.checks import Check
-from rs_cae.stream.hookpoints import HookPoints, input_device
+from rs_cae.stream.hookpoints import HookPoints
 from rs_cae.stream.hooks import reading, reading_outputs, writing
+from rs_cae.stream.language_model import input_device
 from rs_cae.stream.tokens import TokenBatch, Tokenization
 from rs_cae.stream.trajectories import refuse_not_finite
 
@@ -23,11 +24,11 @@ BATCH_TOLERANCE = {torch.float32: 1e-5, torch.bfloat16: 8 * torch.finfo(torch.bf
 """Of a state's norm. A padded batch sums its products in another order, so its last digits differ, layer upon layer."""
 
 
-LARGE = -1e6
+OPPOSITE_AND_LARGE = -1e6
 """By which a state is multiplied to see whether the stream carries it on: what a sublayer adds is small beside it."""
 
 
-class Run:
+class ForwardPass:
     """One forward pass of the whole model, with everything that the checks compare, in float64.
 
     Attributes:
@@ -88,8 +89,8 @@ def verify_hook_points(
         FloatingPointError: If a state is not finite.
     """
     batch = _batch(model, tokenization, TEXTS)
-    run = Run(model, batch, points)
-    alone = [Run(model, _batch(model, tokenization, [TEXTS[int(text)]]), points).states for text in batch.texts]
+    run = ForwardPass(model, batch, points)
+    alone = [ForwardPass(model, _batch(model, tokenization, [TEXTS[int(text)]]), points).states for text in batch.texts]
     eps, labels, sites = torch.finfo(model.dtype).eps, points.layout.labels, len(points.layout.sites)
     layers = range(points.layout.layers)
     chosen = layers if every_layer else sorted({0, len(layers) // 2, len(layers) - 1})
@@ -111,8 +112,8 @@ def verify_hook_points(
 
 def _batch(model: PreTrainedModel, tokenization: Tokenization, texts: Sequence[str]) -> TokenBatch:
     tokenized = Tokenization(tokenization.tokenizer, tokenization.context)(texts)
-    (part,) = tokenized.batches(range(len(tokenized)), tokens_per_batch=10**9).parts
-    return TokenBatch(*(field.to(input_device(model)) for field in part))
+    (batch,) = tokenized.request(range(len(tokenized)), tokens_per_batch=10**9).batches
+    return batch.to(input_device(model))
 
 
 def _refuse_other_shapes(states: Sequence[Tensor], points: HookPoints, width: int) -> None:
@@ -124,7 +125,7 @@ def _refuse_other_shapes(states: Sequence[Tensor], points: HookPoints, width: in
 
 
 def _writing_checks(
-    model: PreTrainedModel, batch: TokenBatch, points: HookPoints, run: Run, written: Sequence[int]
+    model: PreTrainedModel, batch: TokenBatch, points: HookPoints, run: ForwardPass, written: Sequence[int]
 ) -> list[Check]:
     """Write at each of these sublayers: the state itself, then a large one of the other sign."""
     eps, labels = torch.finfo(model.dtype).eps, [points.layout.labels[sublayer] for sublayer in written]
@@ -132,11 +133,12 @@ def _writing_checks(
     for sublayer in written:
         own = run.states[:, sublayer]
         with writing(points.readers[sublayer], batch, own):
-            kept.append(_relative(Run(model, batch, points).logits, run.logits))
-        with writing(points.readers[sublayer], batch, LARGE * own):
-            other = Run(model, batch, points)
+            kept.append(_relative(ForwardPass(model, batch, points).logits, run.logits))
+        with writing(points.readers[sublayer], batch, OPPOSITE_AND_LARGE * own):
+            other = ForwardPass(model, batch, points)
         ignored = _relative(other.logits, run.logits) <= 4 * eps
-        carried.append(_relative(other.states[:, sublayer + 1], LARGE * own).masked_fill(ignored, torch.inf))
+        errors = _relative(other.states[:, sublayer + 1], OPPOSITE_AND_LARGE * own)
+        carried.append(errors.masked_fill(ignored, torch.inf))
     return [
         _check("(c) its own value written back: the same logits", torch.stack(kept, dim=1), eps, labels),
         _check("(c) a large value written: carried on, other logits", torch.stack(carried, dim=1), 0.1, labels),
@@ -148,7 +150,7 @@ def _relative(actual: Tensor, expected: Tensor) -> Tensor:
     return (actual - expected).norm(dim=-1) / expected.norm(dim=-1)
 
 
-def _sums(run: Run, eps: float) -> tuple[str, Tensor, float]:
+def _sums(run: ForwardPass, eps: float) -> tuple[str, Tensor, float]:
     """Claim, errors [samples, sublayers] and tolerance of what is said of successive states."""
     before, after = run.states[:, :-1], run.states[:, 1:]
     if run.added is None:

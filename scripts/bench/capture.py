@@ -95,8 +95,9 @@ def ragged_speedup(texts: int, rounds: int) -> float:
     """Texts a second in batches of like lengths, over those of arrival-order batches of as many texts."""
     corpus = CorpusSpec("train", "demo/train", 100, 500, texts, texts).load()
     tokenized = Tokenization(LanguageModelSpec("demo").tokenizer(), 256)(corpus)
-    like = tokenized.batches(range(texts), tokens_per_batch=4096).parts
-    arrival = [tokenized.batches(part.tolist(), 10**9).parts[0] for part in torch.arange(texts).tensor_split(len(like))]
+    like = tokenized.request(range(texts), tokens_per_batch=4096).batches
+    in_order = torch.arange(texts).tensor_split(len(like))
+    arrival = [tokenized.request(part.tolist(), 10**9).batches[0] for part in in_order]
     model = build_model(8, 256)
     padded = {name: sum(part.input_ids.numel() for part in parts) for name, parts in (("l", like), ("a", arrival))}
     ways = {

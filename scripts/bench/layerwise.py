@@ -27,7 +27,7 @@ from transformers.utils.logging import disable_progress_bar
 from rs_cae.stream import TokenBatch, find_hook_points
 from rs_cae.stream.capture import Batchwise
 from rs_cae.stream.layerwise import Layerwise
-from rs_cae.stream.tokens import TokenBatches
+from rs_cae.stream.tokens import CaptureRequest
 
 LAYERS, VOCABULARY, TEXTS, TOKENS = 24, 8192, 16, 128
 
@@ -62,7 +62,7 @@ def random_weight(shape: torch.Size) -> torch.Tensor:
     return torch.ones(shape) if len(shape) == 1 else 0.02 * torch.randn(shape)
 
 
-def request() -> TokenBatches:
+def request() -> CaptureRequest:
     """The last token of random texts, as batches of 512 tokens."""
     ids = torch.randint(3, VOCABULARY, (TEXTS, TOKENS), generator=torch.Generator().manual_seed(0))
     rows, last = torch.arange(4), torch.full((4,), TOKENS - 1)
@@ -70,7 +70,7 @@ def request() -> TokenBatches:
         TokenBatch(part, torch.ones_like(part), rows, last, rows + 4 * number, rows + 4 * number)
         for number, part in enumerate(ids.split(4))
     ]
-    return TokenBatches(parts, torch.arange(TEXTS))
+    return CaptureRequest(parts, torch.arange(TEXTS))
 
 
 def status_mb(field: str) -> float:

@@ -9,8 +9,7 @@ from safetensors import safe_open
 from torch import Tensor
 
 from rs_cae.stream.cache.manifest import Manifest
-from rs_cae.stream.live import Trajectories
-from rs_cae.stream.trajectories import TrajectoryBatch
+from rs_cae.stream.trajectories import Trajectories, TrajectoryBatch
 
 
 class CachedTrajectories(Trajectories):

@@ -4,11 +4,10 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from rs_cae import processes
 from rs_cae.errors import InputError
 from rs_cae.stream.cache.manifest import Manifest, OtherFormatError, ShardRecord, fingerprint, read_manifest
 from rs_cae.stream.cache.shards import is_intact, read_record, write_shard
-from rs_cae.stream.live import LiveTrajectories
+from rs_cae.stream.plan import CapturePlan
 from rs_cae.stream.trajectories import Capturer
 
 
@@ -20,15 +19,25 @@ class CorpusCache:
 
     Args:
         folder: Holds the manifest and the shards.
-        source: The corpus.
+        plan: Of the corpus.
         identity: What makes two captures the same, by option name.
     """
 
-    def __init__(self, folder: Path, source: LiveTrajectories, identity: dict[str, Any]) -> None:
+    def __init__(self, folder: Path, plan: CapturePlan, identity: dict[str, Any]) -> None:
         self.folder = folder
-        self.source = source
+        self.plan = plan
         self.identity = identity
         self.fingerprint = fingerprint(identity)
+        self.shard_count = len(plan.chunks)
+
+    @property
+    def samples(self) -> int:
+        """How many trajectories it is to hold."""
+        return len(self.plan.tokenized)
+
+    def samples_in(self, shards: int) -> int:
+        """About how many of them so many shards hold."""
+        return round(shards / self.shard_count * self.samples)
 
     def refuse_other(self) -> None:
         """Raise an InputError if the folder holds another capture, naming what differs."""
@@ -56,16 +65,15 @@ class CorpusCache:
         self.folder.mkdir(parents=True, exist_ok=True)
         for leftover in self.folder.glob(".*.partial"):
             leftover.unlink()
-        Manifest(self.identity, origin, [], len(self.source.chunks)).write(self.folder)
+        Manifest(self.identity, origin, [], self.shard_count).write(self.folder)
 
     def missing(self) -> list[int]:
         """Numbers of this process's shards that are not there, or not as they were written; reads those that are."""
-        own = range(processes.rank(), len(self.source.chunks), processes.world_size())
         try:
             listed = {record.file: record for record in read_manifest(self.folder).shards}
         except (OSError, ValueError):
             listed = {}
-        return [number for number in own if not self._intact(number, listed)]
+        return [number for number in self.plan.own if not self._intact(number, listed)]
 
     def write(self, numbers: Sequence[int], capturer: Capturer, text_of: Callable[[int], str]) -> Iterator[int]:
         """Capture and write these shards; yields each one's number when it is safely on the disk.
@@ -75,17 +83,16 @@ class CorpusCache:
             capturer: Runs the language model.
             text_of: The text of a token.
         """
-        requests = self.source.requests([self.source.chunks[number] for number in numbers])
-        for number, batch in zip(numbers, capturer.trajectories(requests), strict=True):
+        for number, batch in zip(numbers, capturer.trajectories(self.plan.requests(numbers)), strict=True):
             kept = batch.to("cpu")
             texts = {token: text_of(token) for token in kept.tokens.unique().tolist()}
-            hashes = self.source.tokenized.hashes[kept.texts]
+            hashes = self.plan.tokenized.hashes[kept.texts]
             write_shard(self.folder, number, kept, hashes, self.fingerprint, texts)
             yield number
 
     def finish(self, origin: dict[str, Any]) -> Manifest:
         """Write the manifest of all shards, once every process has written its own."""
-        records = [read_record(self.folder, number) for number in range(len(self.source.chunks))]
+        records = [read_record(self.folder, number) for number in range(self.shard_count)]
         manifest = Manifest(self.identity, origin, [r for r in records if r is not None], len(records))
         manifest.write(self.folder)
         return manifest
@@ -102,7 +109,7 @@ class CorpusCache:
 
     def _own(self) -> bool:
         """Whether a shard of this very capture lies in the folder."""
-        records = (read_record(self.folder, number) for number in range(len(self.source.chunks)))
+        records = (read_record(self.folder, number) for number in range(self.shard_count))
         return any(record is not None and record.identity == self.fingerprint for record in records)
 
     def _intact(self, number: int, listed: Mapping[str, ShardRecord]) -> bool:

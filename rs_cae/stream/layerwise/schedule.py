@@ -10,12 +10,11 @@ from torch import Tensor, nn
 from transformers import PretrainedConfig
 
 from rs_cae.errors import InputError
-from rs_cae.stream.checks import Check
 from rs_cae.stream.hookpoints import HookNames
 from rs_cae.stream.hooks import reading
 from rs_cae.stream.layerwise.scratch import Room
 from rs_cae.stream.layerwise.weights import LayerWeights
-from rs_cae.stream.tokens import TokenBatch, TokenBatches
+from rs_cae.stream.tokens import CaptureRequest, TokenBatch
 from rs_cae.stream.trajectories import TrajectoryBatch, refuse_not_finite
 
 
@@ -37,8 +36,8 @@ class Layerwise:
             beyond it lies in a scratch file in the folder for temporary files (``TMPDIR``), gone afterwards.
 
     Raises:
-        KeyError: If the model's family is not known and no names were given.
-        ValueError: If the folder has no safetensors, the weights are quantized, or the precision is none to run in.
+        ValueError: If the model's family is not known and no names were given, the folder has no safetensors, the
+            weights are quantized, or the precision is none to run in.
     """
 
     def __init__(
@@ -55,7 +54,6 @@ class Layerwise:
         self.dtype = dtype
         self.device = device
         self.memory_budget_bytes = memory_budget_bytes
-        self.checks: tuple[Check, ...] = ()
         width: int = config.get_text_config().hidden_size
         self.shape = len(self.points.layout), width
         self._returns = 0  # how many things a layer returns as a tuple; 0 where it returns the stream alone
@@ -65,32 +63,30 @@ class Layerwise:
         """Bytes of all tensors read from the files so far."""
         return self.weights.bytes_read
 
-    def trajectories(self, requests: Sequence[TokenBatches]) -> Iterator[TrajectoryBatch]:
+    def trajectories(self, requests: Sequence[CaptureRequest]) -> Iterator[TrajectoryBatch]:
         """The trajectories of each request in turn; see ``Capturer``. All are captured before the first is handed out.
 
         Raises:
             FloatingPointError: If a state is not finite.
             InputError: If a weight is missing in the files or has another shape, or a scratch file has no room.
         """
+        batches = [batch for request in requests for batch in request.batches]
         try:
-            collected = self._collect([part for request in requests for part in request.parts])
+            collected = self._collect(batches)
         except (OSError, ValueError) as error:
             raise InputError("--data.schedule", "layerwise", str(error)) from error
-        start = 0
+        states = iter(collected.split([len(batch.samples) for batch in batches]))
         for request in requests:
-            of_parts = ((part.tokens, part.positions, part.samples, part.texts) for part in request.parts)
-            fields = [torch.cat(field) for field in zip(*of_parts, strict=True)]
-            states = collected[start : start + len(request.order)]
-            start += len(request.order)
-            yield TrajectoryBatch(states, *fields).take(request.order).to(self.device)
+            joined = TrajectoryBatch.join(TrajectoryBatch.of(batch, next(states)) for batch in request.batches)
+            yield joined.take(request.order).to(self.device)
 
-    def seconds(self, requests: Sequence[TokenBatches]) -> None:
+    def seconds(self, requests: Sequence[CaptureRequest]) -> None:
         """Not known without reading all weights."""
 
     @torch.inference_mode()
-    def _collect(self, parts: Sequence[TokenBatch]) -> Tensor:
+    def _collect(self, batches: Sequence[TokenBatch]) -> Tensor:
         """The trajectories [samples, sublayers, width] of all batches, one batch after the other."""
-        tokens, samples = [part.input_ids.numel() for part in parts], [len(part.rows) for part in parts]
+        tokens, samples = [batch.input_ids.numel() for batch in batches], [len(batch.rows) for batch in batches]
         room = Room(self.memory_budget_bytes)
         # the streams come first: they are rewritten by every layer, a trajectory's states are written once
         streams = room.empty((sum(tokens), self.shape[1]), self.dtype).split(tokens)
@@ -98,35 +94,35 @@ class Layerwise:
         with self.weights.around_the_layers():
             for number in range(len(self.points.layers)):
                 with self.weights.layer(number):
-                    for part, stream, states in zip(parts, streams, collected.split(samples), strict=True):
-                        self._run(number, part, stream.view(*part.input_ids.shape, -1), states)
+                    for batch, stream, states in zip(batches, streams, collected.split(samples), strict=True):
+                        self._run(number, batch, stream.view(*batch.input_ids.shape, -1), states)
         return collected
 
-    def _run(self, number: int, part: TokenBatch, stream: Tensor, states: Tensor) -> None:
+    def _run(self, number: int, batch: TokenBatch, stream: Tensor, states: Tensor) -> None:
         """Run a batch through a layer.
 
         Args:
             number: The layer's.
-            part: The batch.
+            batch: The batch.
             stream: [texts, tokens, width], the stream that the layer before returned; becomes what this one returns.
             states: [samples, sublayers, width]; those of this layer are set.
         """
         sites, last = len(self.points.layout.sites), number + 1 == len(self.points.layers)
         places = range(number * sites, (number + 1) * sites)
-        batch = TokenBatch(*(field.to(self.device) for field in part))
+        there = batch.to(self.device)
         before = stream.to(self.device)
         handed_on = (before, *[None] * (self._returns - 1)) if self._returns else before
         with (
             _running_only(self.points.layers, number, handed_on) as returned,
-            reading([self.points.readers[place] for place in places], batch, stop=last) as read,
+            reading([self.points.readers[place] for place in places], there, stop=last) as read,
         ):
             self.weights.model.base_model(
-                input_ids=batch.input_ids, attention_mask=batch.attention_mask, use_cache=False
+                input_ids=there.input_ids, attention_mask=there.attention_mask, use_cache=False
             )
         for place, state in zip(places, read, strict=True):
             states[:, place] = state
         if not all(state.isfinite().all() for state in read):
-            refuse_not_finite(states[:, : places.stop], part, self.points.layout)
+            refuse_not_finite(states[:, : places.stop], batch, self.points.layout)
         for result in returned:  # none of the last layer, which is left at its last reader
             self._returns = len(result) if isinstance(result, tuple) else 0
             stream.copy_(result[0] if isinstance(result, tuple) else result)

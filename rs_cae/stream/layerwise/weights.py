@@ -39,8 +39,8 @@ class LayerWeights:
         bytes_read: Bytes of all tensors read from the files so far, in the files' precision.
 
     Raises:
-        KeyError: If the model's family is not known and no names were given.
-        ValueError: If the folder has no safetensors, the weights are quantized, or the precision is none to run in.
+        ValueError: If the model's family is not known and no names were given, the folder has no safetensors, the
+            weights are quantized, or the precision is none to run in.
     """
 
     def __init__(

@@ -3,21 +3,17 @@
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from torch import Tensor
-from transformers import PreTrainedModel
 
 from rs_cae.stream.capture import TOKENS_PER_BATCH
 from rs_cae.stream.corpus import CorpusSpec
 from rs_cae.stream.language_model import LanguageModelSpec
-from rs_cae.stream.live import Trajectories
-from rs_cae.stream.tokens import TokenBatches, TokenPosition
-from rs_cae.stream.trajectories import TrajectoryBatch
+from rs_cae.stream.tokens import CaptureRequest, TokenPosition
+from rs_cae.stream.trajectories import Trajectories, TrajectoryBatch
 from rs_cae.sublayers import SublayerLayout
-
-Schedule = Literal["batchwise", "layerwise"]
 
 
 @dataclass(frozen=True)
@@ -30,9 +26,7 @@ class CaptureSpec:
         seed: Seed of tokens that are drawn.
         tokens_per_batch: Tokens that run together, padding among them.
         chunk_size: Samples that are captured together and share a shard; None for what suits their size.
-        schedule: ``batchwise`` runs a batch through all layers; ``layerwise`` all batches through one layer after the
-            other, with one layer's weights in memory at a time.
-        memory_budget_bytes: Up to this size trajectories, and the hidden states of ``layerwise``, stay in memory.
+        memory_budget_bytes: Up to this size trajectories stay in memory.
     """
 
     position: TokenPosition = "last"
@@ -40,7 +34,6 @@ class CaptureSpec:
     seed: int = 0
     tokens_per_batch: int = TOKENS_PER_BATCH
     chunk_size: int | None = None
-    schedule: Schedule = "batchwise"
     memory_budget_bytes: float = 4e9
 
     def samples_per_chunk(self, sublayers: int, width: int) -> int:
@@ -49,11 +42,15 @@ class CaptureSpec:
 
 
 class Origin(ABC):
-    """What a data module knows of where its trajectories come from.
+    """Where a run's trajectories come from.
 
     Attributes:
+        model: The language model that they are of.
+        corpora: The corpora, ``train`` and ``test``.
+        capture: What is read of them.
         layout: Their sublayers.
         width: Units of a state.
+        device: Where a language model runs; the CPU until ``data.TrajectoryDataModule`` knows better.
     """
 
     layout: SublayerLayout
@@ -63,34 +60,68 @@ class Origin(ABC):
         self.model = model
         self.corpora = corpora
         self.capture = capture
-        self._loaded: PreTrainedModel | None = None
-
-    def language_model(self, device: torch.device) -> PreTrainedModel:
-        """The language model, loaded when it is first asked for; it is no part of any checkpoint."""
-        if self._loaded is None:
-            self._loaded = self.model.load(device)
-        return self._loaded
+        self.device = torch.device("cpu")
 
     @abstractmethod
     def open(self, role: str) -> Trajectories:
-        """The trajectories of the ``train`` or ``test`` corpus."""
+        """The trajectories of the ``train`` or ``test`` corpus.
+
+        Raises:
+            InputError: If they cannot be read, or there are too few.
+        """
 
     @abstractmethod
-    def get_ready(self, device: torch.device) -> None:
-        """Find out now whatever could be wrong with where trajectories come from."""
+    def verify(self) -> None:
+        """Find out now whatever could be wrong with where trajectories come from.
+
+        Raises:
+            InputError: If something is.
+        """
 
     @abstractmethod
-    def prepare(self, role: str, device: torch.device) -> None:
-        """Whatever is to be done once before a corpus is first read."""
+    def prepare(self, role: str) -> None:
+        """Do what is to be done once before a corpus is read; ``open`` may give another dataset afterwards.
 
-    @abstractmethod
-    def run(self, batch: TokenBatches | TrajectoryBatch, device: torch.device) -> TrajectoryBatch:
-        """The trajectories of a batch of ``Trajectories``."""
+        Raises:
+            InputError: If it cannot be done.
+        """
+
+    def run(self, batch: CaptureRequest | TrajectoryBatch) -> TrajectoryBatch:
+        """The trajectories of a batch of ``Trajectories``.
+
+        Raises:
+            TypeError: If it is of tokens, and there is no language model to run.
+        """
+        if not isinstance(batch, TrajectoryBatch):
+            raise TypeError("a batch of tokens, but no language model to run")
+        return batch
 
     @abstractmethod
     def token_texts(self, role: str, tokens: Tensor) -> list[str]:
         """The text of each of a corpus's tokens [n]."""
 
     @abstractmethod
-    def provenance(self, role: str) -> dict[str, Any]:
-        """Worth knowing of a corpus's capture: the model's commit, truncated texts, checks of the hook points."""
+    def notes(self, role: str) -> dict[str, Any]:
+        """What is worth knowing of a corpus's capture.
+
+        ``model_commit``, of a hub model, or None; ``truncated_texts``, how many were longer than the context;
+        ``hook_point_checks``, what was found when they were verified: empty before that, and for ``layerwise``.
+        """
+
+    def options(self, role: str) -> dict[str, Any]:
+        """The options by which the captures of a corpus differ, by name."""
+        corpus, spec = self.corpora[role], self.capture
+        drawn = self.model.random_init or spec.position != "last"
+        return {
+            "data.model": self.model.name,
+            "data.revision": self.model.revision,
+            "data.random_init": self.model.random_init,
+            "data.dtype": self.model.dtype,
+            "data.hook_points": self.model.hook_points and dict(self.model.hook_points),
+            f"data.{role}_corpus": corpus.name,
+            "data.min_chars": corpus.min_chars,
+            "data.max_chars": corpus.max_chars,
+            "data.token_position": spec.position,
+            "data.max_positions": spec.max_positions,
+            "data.seed": spec.seed if drawn else None,
+        }

@@ -4,7 +4,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from rs_cae.errors import InputError
@@ -12,8 +11,6 @@ from rs_cae.stream.cache import CachedTrajectories, Manifest, read_manifest
 from rs_cae.stream.corpus import CorpusSpec
 from rs_cae.stream.language_model import LanguageModelSpec
 from rs_cae.stream.origins.base import CaptureSpec, Origin
-from rs_cae.stream.tokens import TokenBatches
-from rs_cae.stream.trajectories import TrajectoryBatch
 
 
 class CachedOrigin(Origin):
@@ -54,8 +51,10 @@ class CachedOrigin(Origin):
                 problem = f"cannot be read ({error}); `python -m rs_cae cache` makes or mends it"
                 raise InputError("--data.cache_dir", folder, problem) from error
             if not manifest.complete:
-                progress = f"has {len(manifest.shards)} of {manifest.shard_count} shards"
-                raise InputError("--data.cache_dir", folder, f"{progress}: run `python -m rs_cae cache` again")
+                problem = (
+                    "is not complete: `python -m rs_cae verify` says what is there, the same `cache` command goes on"
+                )
+                raise InputError("--data.cache_dir", folder, problem)
             self._refuse_other(role, manifest)
             self.manifests[role] = manifest
         return self.manifests[role]
@@ -74,43 +73,26 @@ class CachedOrigin(Origin):
                 raise InputError(f"--data.n_{role}", count, f"the cache {folder} holds only {held} texts")
         return self.opened[role]
 
-    def get_ready(self, device: torch.device) -> None:
-        """Nothing is to be done: opening a corpus has told."""
+    def verify(self) -> None:
+        """Nothing is left to find out: the manifest was read when the corpus was opened."""
 
-    def prepare(self, role: str, device: torch.device) -> None:
+    def prepare(self, role: str) -> None:
         """Nothing is to be done."""
-
-    def run(self, batch: TokenBatches | TrajectoryBatch, device: torch.device) -> TrajectoryBatch:
-        """Every batch is of trajectories already."""
-        assert isinstance(batch, TrajectoryBatch)
-        return batch
 
     def token_texts(self, role: str, tokens: Tensor) -> list[str]:
         """The text of each of the tokens [n], as the cache remembers it."""
         texts = self.manifest(role).token_texts
         return [texts[token] for token in tokens.tolist()]
 
-    def provenance(self, role: str) -> dict[str, Any]:
+    def notes(self, role: str) -> dict[str, Any]:
         """See ``Origin``."""
         return self.manifest(role).origin
 
     def _refuse_other(self, role: str, manifest: Manifest) -> None:
-        corpus, spec, held = self.corpora[role], self.capture, manifest.identity
-        asked = {
-            "data.model": self.model.name,
-            "data.revision": self.model.revision,
-            "data.random_init": self.model.random_init,
-            "data.dtype": self.model.dtype or held.get("data.dtype"),
-            "data.hook_points": dict(self.model.hook_points)
-            if self.model.hook_points
-            else held.get("data.hook_points"),
-            f"data.{role}_corpus": corpus.name,
-            "data.min_chars": corpus.min_chars,
-            "data.max_chars": corpus.max_chars,
-            "data.token_position": spec.position,
-            "data.max_positions": spec.max_positions,
-            "data.seed": spec.seed if held.get("data.seed") is not None else None,
-        }
+        held = manifest.identity
+        asked = self.options(role)
+        for name in ("data.dtype", "data.hook_points"):  # left out, they are whatever the cache was made with
+            asked[name] = asked[name] or held.get(name)
         for name, value in asked.items():
             if held.get(name) != value:
                 problem = f"holds another capture: its {name} is {held.get(name)}, not {value}"

@@ -1,4 +1,4 @@
-"""The origin in which a language model runs now."""
+"""The origins in which a language model runs now: the whole of it, or a layer at a time."""
 
 import hashlib
 from collections.abc import Mapping
@@ -10,36 +10,40 @@ from torch import Tensor
 from transformers import PreTrainedTokenizerBase
 
 from rs_cae.errors import InputError
+from rs_cae.stream.checks import Check
 from rs_cae.stream.corpus import CorpusSpec
-from rs_cae.stream.hookpoints import context_of, layout_of
-from rs_cae.stream.language_model import LanguageModelSpec, config_identity, tokenizer_identity
-from rs_cae.stream.live import LiveTrajectories
+from rs_cae.stream.datasets import LiveTrajectories, TrajectoriesInMemory
+from rs_cae.stream.hookpoints import layout_of
+from rs_cae.stream.language_model import LanguageModelSpec, config_identity, context_of, tokenizer_identity
 from rs_cae.stream.origins.base import CaptureSpec, Origin
-from rs_cae.stream.origins.capturing import layerwise, verified
-from rs_cae.stream.tokens import TokenBatches, Tokenization
-from rs_cae.stream.trajectories import Capturer, TrajectoryBatch
+from rs_cae.stream.origins.capturing import open_batchwise, open_layerwise
+from rs_cae.stream.plan import CapturePlan, capture_into_memory
+from rs_cae.stream.tokens import CaptureRequest, Tokenization
+from rs_cae.stream.trajectories import Capturer, Trajectories, TrajectoryBatch
 
 
 class LiveOrigin(Origin):
-    """The language model runs in this process.
+    """The language model runs in this process, each batch through all of its layers.
 
     Args:
         model: Which.
         corpora: What it reads, by role.
         capture: What is read of it.
+
+    Raises:
+        InputError: If there is no such model, or it is none whose residual stream can be read.
     """
+
+    schedule = "batchwise"
 
     def __init__(self, model: LanguageModelSpec, corpora: Mapping[str, CorpusSpec], capture: CaptureSpec) -> None:
         super().__init__(model, corpora, capture)
-        if capture.schedule == "layerwise" and model.random_init:
-            raise InputError(
-                "--data.schedule", "layerwise", "reads weights from files, and --data.random_init has none"
-            )
         self.config = model.config()
         self.layout = layout_of(self.config, model.hook_points)
         self.width = self.config.get_text_config().hidden_size
-        self.opened: dict[str, LiveTrajectories] = {}
-        self._capturer: Capturer | None = None
+        self.plans: dict[str, CapturePlan] = {}
+        self.opened: dict[str, Trajectories] = {}
+        self.checks: tuple[Check, ...] = ()
 
     @cached_property
     def tokenizer(self) -> PreTrainedTokenizerBase:
@@ -47,97 +51,121 @@ class LiveOrigin(Origin):
         return self.model.tokenizer()
 
     @cached_property
+    def capturer(self) -> Capturer:
+        """The language model with its hook points, verified when it is first asked for."""
+        capturer, self.checks = open_batchwise(self.model, self.device)
+        return capturer
+
+    @cached_property
     def weights_identity(self) -> str:
         """See ``LanguageModelSpec``; read once for both corpora."""
         return self.model.weights_identity()
 
-    def open(self, role: str) -> LiveTrajectories:
-        """Read and tokenize a corpus."""
-        if role not in self.opened:
-            spec = self.capture
-            tokenization = Tokenization(
-                self.tokenizer, context_of(self.config), spec.position, spec.max_positions, spec.seed
-            )
-            tokenized = tokenization(self.corpora[role].load())
+    @property
+    def bytes_per_sample(self) -> int:
+        """Size of one trajectory."""
+        dtype: torch.dtype = getattr(torch, self.model.precision(self.device))
+        return len(self.layout) * self.width * dtype.itemsize
+
+    def plan(self, role: str) -> CapturePlan:
+        """Read and tokenize a corpus, and cut it into chunks.
+
+        Raises:
+            InputError: If it cannot be read, or too few of its texts qualify.
+        """
+        if role not in self.plans:
+            spec, context = self.capture, context_of(self.config)
+            tokenization = Tokenization(self.tokenizer, context, spec.position, spec.max_positions, spec.seed)
             chunk_size = spec.samples_per_chunk(len(self.layout), self.width)
-            self.opened[role] = LiveTrajectories(tokenized, spec.tokens_per_batch, chunk_size)
+            tokenized = tokenization(self.corpora[role].load())
+            self.plans[role] = CapturePlan(tokenized, spec.tokens_per_batch, chunk_size)
+        return self.plans[role]
+
+    def open(self, role: str) -> Trajectories:
+        """A corpus as tokens or, once it is prepared and if it fits, as trajectories in memory."""
+        if role not in self.opened:
+            self.opened[role] = LiveTrajectories(self.plan(role).tokenized, self.capture.tokens_per_batch)
         return self.opened[role]
 
-    def get_ready(self, device: torch.device) -> None:
+    def verify(self) -> None:
         """Load the language model and verify its hook points."""
-        self.capturer(device)
+        _ = self.capturer
 
-    def prepare(self, role: str, device: torch.device) -> None:
+    def prepare(self, role: str) -> None:
         """Capture the corpus now and keep it, if the memory budget allows."""
-        live, capturer = self.open(role), self.capturer(device)
-        size = len(live) * self.bytes_per_sample(device)
-        if size <= self.capture.memory_budget_bytes:
-            live.remember(capturer, f"capture {role}")
-        elif self.capture.schedule == "layerwise":
-            problem = f"reads all weights for every batch unless the {size / 1e9:.3g} GB of {role} trajectories fit"
-            raise InputError("--data.schedule", "layerwise", f"{problem} --data.memory_budget_gb; or make a cache")
+        if isinstance(self.open(role), TrajectoriesInMemory):
+            return
+        held = sum(len(corpus) for corpus in self.opened.values() if isinstance(corpus, TrajectoriesInMemory))
+        size = len(self.opened[role]) * self.bytes_per_sample
+        if size + held * self.bytes_per_sample <= self.capture.memory_budget_bytes:
+            captured = capture_into_memory(self.plan(role), self.capturer, f"capture {role}")
+            self.opened[role] = TrajectoriesInMemory(captured)
+        else:
+            self.refuse_over_budget(role, size)
 
-    def run(self, batch: TokenBatches | TrajectoryBatch, device: torch.device) -> TrajectoryBatch:
+    def refuse_over_budget(self, role: str, size: int) -> None:
+        """Batch by batch, a corpus of any size can be run again in every epoch."""
+
+    def run(self, batch: CaptureRequest | TrajectoryBatch) -> TrajectoryBatch:
         """Run the language model on a batch of tokens; hand a batch of trajectories on."""
         if isinstance(batch, TrajectoryBatch):
             return batch
-        return next(iter(self.capturer(device).trajectories([batch])))
-
-    def capturer(self, device: torch.device) -> Capturer:
-        """The language model with its hook points, verified when it is first asked for."""
-        if self._capturer is None:
-            schedules = {
-                "batchwise": lambda: verified(self.language_model(device), self.model),
-                "layerwise": lambda: layerwise(self.model, device, self.capture.memory_budget_bytes),
-            }
-            self._capturer = schedules[self.capture.schedule]()
-        return self._capturer
+        return next(iter(self.capturer.trajectories([batch])))
 
     def token_texts(self, role: str, tokens: Tensor) -> list[str]:
         """The text of each of the tokens [n], byte for byte where the tokenizer works on bytes."""
         return [str(self.tokenizer.decode([token])) for token in tokens.tolist()]
 
-    def provenance(self, role: str) -> dict[str, Any]:
+    def notes(self, role: str) -> dict[str, Any]:
         """See ``Origin``."""
-        checks = [] if self._capturer is None else [check.as_dict() for check in self._capturer.checks]
         return {
             "model_commit": getattr(self.config, "_commit_hash", None),
-            "truncated_texts": self.open(role).tokenized.truncated,
-            "hook_point_checks": checks,
+            "truncated_texts": self.plan(role).tokenized.truncated,
+            "hook_point_checks": [check.as_dict() for check in self.checks],
         }
 
-    def bytes_per_sample(self, device: torch.device) -> int:
-        """Size of one trajectory."""
-        dtype: torch.dtype = getattr(torch, self.model.precision(device))
-        return len(self.layout) * self.width * dtype.itemsize
-
-    def identity(self, role: str, device: torch.device) -> dict[str, Any]:
+    def identity(self, role: str) -> dict[str, Any]:
         """What makes two captures of a corpus the same, by option name where there is an option."""
-        live, spec, corpus = self.open(role), self.capture, self.corpora[role]
-        drawn = self.model.random_init or spec.position != "last"
-        texts = live.tokenized.hashes.numpy().tobytes()
+        hashes = self.plan(role).tokenized.hashes
         return {
-            "data.model": self.model.name,
-            "data.revision": self.model.revision,
+            **self.options(role),
+            "data.dtype": self.model.precision(self.device),
+            f"data.n_{role}": len(hashes),
+            "data.tokens_per_batch": self.capture.tokens_per_batch,
+            "data.shard_size": self.capture.samples_per_chunk(len(self.layout), self.width),
+            "data.schedule": self.schedule,
             "config": config_identity(self.config),
             "weights": self.weights_identity,
-            "data.random_init": self.model.random_init,
-            "data.dtype": self.model.precision(device),
-            "data.hook_points": self.model.hook_points and dict(self.model.hook_points),
             "tokenizer": tokenizer_identity(self.tokenizer),
-            f"data.{role}_corpus": corpus.name,
-            "corpus_revision": corpus.revision,
-            "data.min_chars": corpus.min_chars,
-            "data.max_chars": corpus.max_chars,
-            f"data.n_{role}": len(live.tokenized.hashes),
-            "texts": hashlib.sha256(texts).hexdigest(),
-            "data.token_position": spec.position,
-            "data.max_positions": spec.max_positions,
-            "data.seed": spec.seed if drawn else None,
-            "data.tokens_per_batch": spec.tokens_per_batch,
-            "data.shard_size": spec.samples_per_chunk(len(self.layout), self.width),
-            "data.schedule": spec.schedule,
+            "corpus_revision": self.corpora[role].revision,
+            "texts": hashlib.sha256(hashes.numpy().tobytes()).hexdigest(),
             "layers": self.layout.layers,
             "sites": list(self.layout.sites),
             "width": self.width,
         }
+
+
+class LayerwiseOrigin(LiveOrigin):
+    """The language model stays on the disk, and all batches run through one of its layers after the other.
+
+    Raises:
+        InputError: If the weights are untrained ones: there is no file to read them from.
+    """
+
+    schedule = "layerwise"
+
+    def __init__(self, model: LanguageModelSpec, corpora: Mapping[str, CorpusSpec], capture: CaptureSpec) -> None:
+        super().__init__(model, corpora, capture)
+        if model.random_init:
+            problem = "reads weights from files, and --data.random_init has none"
+            raise InputError("--data.schedule", self.schedule, problem)
+
+    @cached_property
+    def capturer(self) -> Capturer:
+        """The language model with its hook points, which cannot be verified without the whole of it."""
+        return open_layerwise(self.model, self.device, self.capture.memory_budget_bytes)
+
+    def refuse_over_budget(self, role: str, size: int) -> None:
+        """Raise an InputError: every batch would read all weights."""
+        problem = f"reads all weights for every batch unless the {size / 1e9:.3g} GB of {role} trajectories fit"
+        raise InputError("--data.schedule", self.schedule, f"{problem} --data.memory_budget_gb; or make a cache")
