@@ -20,7 +20,7 @@ def verify_files(folder: Path) -> Iterator[tuple[str, str | None]]:
     except (OSError, ValueError) as error:
         yield MANIFEST, "there is none" if isinstance(error, FileNotFoundError) else str(error)
         return
-    yield MANIFEST, None
+    yield MANIFEST, None if manifest.complete else "is not complete"
     listed = {record.file: record for record in manifest.shards}
     for number in range(manifest.shard_count):
         file, record = shard_file(number), read_record(folder, number)

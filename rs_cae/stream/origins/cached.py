@@ -51,9 +51,8 @@ class CachedOrigin(Origin):
                 problem = f"cannot be read ({error}); `python -m rs_cae cache` makes or mends it"
                 raise InputError("--data.cache_dir", folder, problem) from error
             if not manifest.complete:
-                problem = (
-                    "is not complete: `python -m rs_cae verify` says what is there, the same `cache` command goes on"
-                )
+                there = len(list(folder.glob("shard-*.json")))
+                problem = f"has {there} of {manifest.shard_count} shards: run `python -m rs_cae cache` again"
                 raise InputError("--data.cache_dir", folder, problem)
             self._refuse_other(role, manifest)
             self.manifests[role] = manifest
