@@ -222,6 +222,11 @@ def main(arguments: list[str]) -> int:
     except FloatingPointError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
+    except RuntimeError as error:
+        if not processes.lost_another(error):
+            raise
+        print("error: another process of this run has ended", file=sys.stderr)
+        return 1
     finally:
         finish()
     return code

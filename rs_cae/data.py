@@ -150,9 +150,8 @@ class TrajectoryDataModule(LightningDataModule):
     def setup(self, stage: str) -> None:
         """Open the corpora that the stage needs; the language model is loaded when it first runs."""
         if stage in ("fit", "validate") and "train" not in self.splits:
-            texts = self._text_count("train")
+            texts, name = self._text_count("train"), self.origin.corpora["train"].name
             if texts < 2:
-                name = self.origin.corpora["train"].name
                 raise InputError("--data.train_corpus", name, "one text is too few to train and validate")
             training = texts - max(1, round(VALIDATION_SHARE * texts))
             self._split("train", 0, training)
@@ -203,8 +202,8 @@ class TrajectoryDataModule(LightningDataModule):
         return self.origin
 
     def _text_count(self, role: str) -> int:
-        held = int(self.origin.open(role).text_of[-1]) + 1
-        return min(held, self.origin.corpora[role].count or held)
+        corpus, held = self.origin.corpora[role], int(self.origin.open(role).text_of[-1]) + 1
+        return min(held, corpus.count or corpus.default_count)
 
     def _split(self, name: str, start: int, end: int) -> None:
         """The samples of the texts from start to end."""
@@ -221,6 +220,9 @@ class TrajectoryDataModule(LightningDataModule):
             batches = self._trajectories(split, samples)
             norms = torch.cat([batch.states.float().norm(dim=-1).cpu() for batch in batches])
             self.outliers[split] = samples[norm_outliers(norms, self.outlier_norm_factor)]
+            if processes.rank() == 0:
+                done = "dropped" if self.drop_outliers else "kept"
+                print(f"{split}: {len(self.outliers[split])} of {len(samples)} samples are outliers, {done}")
         kept = samples[~torch.isin(samples, self.outliers[split])] if self.drop_outliers else samples
         if len(kept) == 0:
             raise InputError("--data.outlier_norm_factor", self.outlier_norm_factor, f"drops every {split} sample")

@@ -51,6 +51,11 @@ def accelerator(asked: str) -> str:
     return "cpu" if asked == "auto" and not torch.cuda.is_available() else asked
 
 
+def lost_another(error: RuntimeError) -> bool:
+    """Whether an error says that another process has gone, which has itself said why."""
+    return world_size() > 1 and any(name in str(error) for name in ("gloo", "NCCL", "Connection closed by peer"))
+
+
 def gather(tensor: Tensor) -> list[Tensor]:
     """The tensor of every process, by rank; all have the same shape."""
     if world_size() == 1:

@@ -231,4 +231,4 @@ def test_a_text_whose_states_are_no_numbers(place, tmp_path, capsys, monkeypatch
     assert not list(tmp_path.rglob("*.partial"))
     assert verified(tmp_path / "cache", capsys)[0] == 1
     assert place.fit(tmp_path / "run", model, "--data.source=cached", f"--data.cache_dir={tmp_path / 'cache'}") == 2
-    assert "shards: run `python -m rs_cae cache` again" in capsys.readouterr().err
+    assert "shards are there): run `python -m rs_cae cache` again" in capsys.readouterr().err

@@ -143,7 +143,7 @@ def held_elsewhere(folder):
     """A process that holds the lock until it is killed."""
 
     def hold():
-        with writing_lock(folder):
+        with writing_lock(folder, first=True):
             held.send("held")
             signal.pause()
 

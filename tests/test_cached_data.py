@@ -116,7 +116,8 @@ def test_an_incomplete_cache_is_refused(place, copy, tmp_path, capsys):
     held = read_manifest(copy / "train")
     Manifest(held.identity, held.origin, held.shards[:2], held.shard_count).write(copy / "train")
     error = refused(place, tmp_path / "run", capsys, f"--data.cache_dir={copy}")
-    assert f"--data.cache_dir {copy / 'train'}: has 2 of 5 shards: run `python -m rs_cae cache` again" in error
+    problem = "is not complete (5 of 5 shards are there): run `python -m rs_cae cache` again"
+    assert f"--data.cache_dir {copy / 'train'}: {problem}" in error
 
 
 def test_a_cache_is_only_read(place, copy, tmp_path):

@@ -1,8 +1,8 @@
 """``rs_cae cache``: capture the trajectories of both corpora once, and keep them."""
 
 import shutil
-from collections.abc import Mapping
-from contextlib import nullcontext
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -66,9 +66,6 @@ def run(arguments: list[str]) -> int:
     except KeyboardInterrupt:
         print("\ninterrupted: the shards that are complete are kept, and the same command goes on from there")
         return 130
-    except OSError as error:
-        problem = f"cannot be written: {error.strerror or error}; the shards that are complete are kept, and the same "
-        raise InputError("--data.cache_dir", folder, problem + "command goes on from there") from error
     return 0
 
 
@@ -95,23 +92,36 @@ def _capture_both(fabric: Fabric, origin: LiveOrigin, folder: Path) -> None:
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise InputError("--data.cache_dir", folder, f"cannot be written to: {error.strerror}") from error
-    with writing_lock(folder) if first else nullcontext():
+    if not first:
+        fabric.barrier()  # until the first one has the lock
+    with writing_lock(folder, first):
         if first:
             _refuse_other(folder, caches)  # once more, now that nobody else writes
-        fabric.barrier()
+            fabric.barrier()
         missing = {role: cache.missing() for role, cache in caches.items()}
         lacking = {role: int(processes.total(torch.tensor(len(numbers)))) for role, numbers in missing.items()}
         if first:
             _refuse_too_large(folder, caches, lacking, origin.bytes_per_sample)
         for role, cache in caches.items():
-            if lacking[role]:
-                _capture(fabric, origin, role, cache, missing[role], lacking[role])
-            elif first:
-                cache.finish_if_interrupted(_notes(origin, role))
+            with _told_of_the_folder(folder):
+                if lacking[role]:
+                    _capture(fabric, origin, role, cache, missing[role], lacking[role])
+                elif first:
+                    cache.finish_if_interrupted(_notes(origin, role))
             if first:
                 print(f"{cache.folder}: {cache.shard_count} shards, {cache.samples} samples, complete")
     if first:
         print(f"use it: python -m rs_cae fit ... --data.source cached --data.cache_dir {folder}")
+
+
+@contextmanager
+def _told_of_the_folder(folder: Path) -> Iterator[None]:
+    """Turn what the system says of a file that cannot be written into an InputError."""
+    try:
+        yield
+    except OSError as error:
+        problem = f"cannot be written: {error.strerror or error}; the shards that are complete are kept, and the same "
+        raise InputError("--data.cache_dir", folder, problem + "command goes on from there") from error
 
 
 def _refuse_other(folder: Path, caches: Mapping[str, CorpusCache]) -> None:

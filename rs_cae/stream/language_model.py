@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import torch
+from safetensors import SafetensorError
 from transformers import (
     AutoConfig,
     AutoModelForCausalLM,
@@ -108,22 +109,31 @@ class LanguageModelSpec:
                 torch.manual_seed(self.seed)
                 model = AutoModelForCausalLM.from_config(config, dtype=dtype, trust_remote_code=self.trust_remote_code)
         else:
-            model = self._load_weights(dtype)
+            model = self._load_weights(dtype, getattr(config, "_commit_hash", None))
         model = model if self.device_map else model.to(device)
         return model.eval().requires_grad_(False)
 
-    def _load_weights(self, dtype: torch.dtype) -> PreTrainedModel:
+    def _load_weights(self, dtype: torch.dtype, commit: str | None) -> PreTrainedModel:
         safetensors = None if self.allow_pickle_weights else True
         options = {**self._source, "use_safetensors": safetensors, "device_map": self.device_map}
+        if commit is not None:
+            options["revision"] = commit  # that of the configuration, however the branch moves on
         try:
-            return AutoModelForCausalLM.from_pretrained(self.path, dtype=dtype, **options)
-        except OSError as error:
+            loaded: Any = AutoModelForCausalLM.from_pretrained(
+                self.path, dtype=dtype, output_loading_info=True, **options
+            )
+        except (OSError, SafetensorError) as error:
             hint = "" if self.allow_pickle_weights else " (`--data.allow_pickle_weights true` also takes .bin files)"
             raise InputError("--data.model", self.name, f"no weights can be loaded: {error}{hint}") from error
         except (ImportError, ValueError) as error:
             if self.device_map is None:
                 raise
             raise InputError("--data.device_map", self.device_map, f"cannot be used: {error}") from error
+        model, found = loaded
+        missing = sorted(found["missing_keys"])
+        if missing:  # Transformers would draw them at random
+            raise InputError("--data.model", self.name, f"{len(missing)} weights are missing, {missing[0]} among them")
+        return model
 
     def tokenizer(self) -> PreTrainedTokenizerBase:
         """The model's tokenizer.
@@ -150,7 +160,9 @@ class LanguageModelSpec:
         if not folder.is_dir():
             return f"commit {self.config()._commit_hash}"
         digest = hashlib.sha256()
-        suffixes = ("*.safetensors", "*.bin") if self.allow_pickle_weights else ("*.safetensors",)
+        suffixes = ["*.safetensors"]
+        suffixes += ["*.bin"] if self.allow_pickle_weights else []
+        suffixes += ["*.py"] if self.trust_remote_code else []  # what runs is the model as much as its weights are
         try:
             for file in sorted(file for suffix in suffixes for file in folder.glob(suffix)):
                 with file.open("rb") as content:

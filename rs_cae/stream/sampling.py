@@ -35,6 +35,11 @@ class GlobalBatches(Sampler[list[int]]):
             problem = f"leaves some of the {processes.world_size()} processes without a part of each batch"
             raise InputError("--data.batch_size", batch_size, problem)
 
+    @property
+    def sampler(self) -> "GlobalBatches":
+        """Itself: it is here that the trainer looks for what to tell the epoch to."""
+        return self
+
     def set_epoch(self, epoch: int) -> None:
         """Called by the trainer before each epoch."""
         self.epoch = epoch

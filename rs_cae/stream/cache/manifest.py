@@ -124,7 +124,9 @@ def read_manifest(folder: Path) -> Manifest:
         version = content["format_version"]
         if version == FORMAT_VERSION:
             shards = [ShardRecord(**record) for record in content["shards"]]
-            return Manifest(content["identity"], content["origin"], shards, content["shard_count"])
+            manifest = Manifest(dict(content["identity"]), dict(content["origin"]), shards, int(content["shard_count"]))
+            _ = manifest.layout, int(manifest.identity["width"])
+            return manifest
     except (ValueError, KeyError, TypeError) as error:
         raise ValueError(f"{folder / MANIFEST} is damaged") from error
     raise OtherFormatError(f"{folder / MANIFEST} is of format {version}; this version of rs_cae reads {FORMAT_VERSION}")

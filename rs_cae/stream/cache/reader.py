@@ -34,8 +34,12 @@ class CachedTrajectories(Trajectories):
                 raise ValueError(f"{file.name} is missing")
             if file.stat().st_size != shard.bytes:
                 raise ValueError(f"{file.name} is damaged: {file.stat().st_size} bytes instead of {shard.bytes}")
-        self.starts = torch.tensor([0, *(shard.samples for shard in manifest.shards)]).cumsum(0)
-        self.tokens, self.positions, self.text_of = (self._read(name) for name in ("tokens", "positions", "texts"))
+        fields = [self._read(name) for name in ("tokens", "positions", "texts")]
+        self.tokens, self.positions, self.text_of = (torch.cat(parts) for parts in fields)
+        for file, shard, tokens in zip(self.files, manifest.shards, fields[0], strict=True):
+            if len(tokens) != shard.samples:
+                raise ValueError(f"{file.name} holds {len(tokens)} samples, and the manifest says {shard.samples}")
+        self.starts = torch.tensor([0, *map(len, fields[0])]).cumsum(0)
         self._states: dict[int, Tensor] = {}
 
     def __getitems__(self, samples: Sequence[int]) -> TrajectoryBatch:
@@ -52,13 +56,13 @@ class CachedTrajectories(Trajectories):
                 self._states[shard] = file.get_tensor("states")
         return self._states[shard]
 
-    def _read(self, name: str) -> Tensor:
-        """A field of all samples, in memory."""
+    def _read(self, name: str) -> list[Tensor]:
+        """A field of each shard's samples, in memory."""
         parts = []
         for path in self.files:
             with safe_open(path, framework="pt") as file:
                 parts.append(file.get_tensor(name).clone())
-        return torch.cat(parts)
+        return parts
 
     def __getstate__(self) -> dict[str, Any]:
         """Without the maps: a worker process makes its own."""

@@ -90,12 +90,19 @@ class CorpusCache:
             write_shard(self.folder, number, kept, hashes, self.fingerprint, texts)
             yield number
 
-    def finish(self, origin: dict[str, Any]) -> Manifest:
-        """Write the manifest of all shards, once every process has written its own."""
+    def finish(self, origin: dict[str, Any]) -> None:
+        """Write the manifest of all shards, once every process has written its own.
+
+        Raises:
+            InputError: If one of them is not there after all.
+        """
         records = [read_record(self.folder, number) for number in range(self.shard_count)]
-        manifest = Manifest(self.identity, origin, [r for r in records if r is not None], len(records))
+        own = [record for record in records if record is not None and record.identity == self.fingerprint]
+        manifest = Manifest(self.identity, origin, own, self.shard_count)
         manifest.write(self.folder)
-        return manifest
+        if not manifest.complete:
+            problem = f"has only {len(own)} of {self.shard_count} shards: another process has changed it; run it again"
+            raise InputError("--data.cache_dir", self.folder, problem)
 
     def finish_if_interrupted(self, origin: dict[str, Any]) -> None:
         """Write the manifest if all shards are there and it is not, or is damaged."""

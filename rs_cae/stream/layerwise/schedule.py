@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 from torch import Tensor, nn
 from transformers import PretrainedConfig
 
@@ -73,7 +74,7 @@ class Layerwise:
         batches = [batch for request in requests for batch in request.batches]
         try:
             collected = self._collect(batches)
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, SafetensorError) as error:
             raise InputError("--data.schedule", "layerwise", str(error)) from error
         states = iter(collected.split([len(batch.samples) for batch in batches]))
         for request in requests:

@@ -52,8 +52,8 @@ class CachedOrigin(Origin):
                 raise InputError("--data.cache_dir", folder, problem) from error
             if not manifest.complete:
                 there = len(list(folder.glob("shard-*.json")))
-                problem = f"has {there} of {manifest.shard_count} shards: run `python -m rs_cae cache` again"
-                raise InputError("--data.cache_dir", folder, problem)
+                problem = f"is not complete ({there} of {manifest.shard_count} shards are there)"
+                raise InputError("--data.cache_dir", folder, f"{problem}: run `python -m rs_cae cache` again")
             self._refuse_other(role, manifest)
             self.manifests[role] = manifest
         return self.manifests[role]

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import torch
 from huggingface_hub import snapshot_download
+from safetensors import SafetensorError
 from transformers import PreTrainedModel
 
 from rs_cae.errors import InputError
@@ -62,10 +63,11 @@ def open_layerwise(spec: LanguageModelSpec, device: torch.device, memory_budget_
     try:
         if not folder.is_dir():
             patterns = ["*.safetensors", "*.json"]
-            folder = Path(snapshot_download(spec.name, revision=spec.revision, allow_patterns=patterns))
+            commit = getattr(spec.config(), "_commit_hash", None) or spec.revision
+            folder = Path(snapshot_download(spec.name, revision=commit, allow_patterns=patterns))
         dtype = getattr(torch, spec.precision(device))
         return Layerwise(folder, spec.config(), dtype, device, spec.hook_points, memory_budget_bytes)
     except InputError:
         raise
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, SafetensorError) as error:
         raise InputError("--data.model", spec.name, f"cannot be read layer by layer: {error}") from error

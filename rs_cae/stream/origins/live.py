@@ -3,6 +3,7 @@
 import hashlib
 from collections.abc import Mapping
 from functools import cached_property
+from importlib.metadata import version
 from typing import Any
 
 import torch
@@ -18,7 +19,7 @@ from rs_cae.stream.language_model import LanguageModelSpec, config_identity, con
 from rs_cae.stream.origins.base import CaptureSpec, Origin
 from rs_cae.stream.origins.capturing import open_batchwise, open_layerwise
 from rs_cae.stream.plan import CapturePlan, capture_into_memory
-from rs_cae.stream.tokens import CaptureRequest, Tokenization
+from rs_cae.stream.tokens import CaptureRequest, Tokenization, TokenizedTexts
 from rs_cae.stream.trajectories import Capturer, Trajectories, TrajectoryBatch
 
 
@@ -77,9 +78,23 @@ class LiveOrigin(Origin):
             spec, context = self.capture, context_of(self.config)
             tokenization = Tokenization(self.tokenizer, context, spec.position, spec.max_positions, spec.seed)
             chunk_size = spec.samples_per_chunk(len(self.layout), self.width)
-            tokenized = tokenization(self.corpora[role].load())
+            tokenized = self._tokenized(role, tokenization)
             self.plans[role] = CapturePlan(tokenized, spec.tokens_per_batch, chunk_size)
         return self.plans[role]
+
+    def _tokenized(self, role: str, tokenization: Tokenization) -> TokenizedTexts:
+        corpus = self.corpora[role]
+        try:
+            tokenized = tokenization(corpus.load())
+        except InputError:
+            raise
+        except ValueError as error:
+            raise InputError(f"--data.{role}_corpus", corpus.name, str(error)) from error
+        largest, known = int(tokenized.ids.max()), self.config.get_text_config().vocab_size
+        if largest >= known:
+            problem = f"its tokenizer gives the token {largest}, and it has {known}: they do not belong together"
+            raise InputError("--data.model", self.model.name, problem)
+        return tokenized
 
     def open(self, role: str) -> Trajectories:
         """A corpus as tokens or, once it is prepared and if it fits, as trajectories in memory."""
@@ -126,11 +141,12 @@ class LiveOrigin(Origin):
 
     def identity(self, role: str) -> dict[str, Any]:
         """What makes two captures of a corpus the same, by option name where there is an option."""
-        hashes = self.plan(role).tokenized.hashes
+        tokenized = self.plan(role).tokenized
+        read = (tokenized.ids, tokenized.offsets, tokenized.text_of, tokenized.position_of)
         return {
             **self.options(role),
             "data.dtype": self.model.precision(self.device),
-            f"data.n_{role}": len(hashes),
+            f"data.n_{role}": len(tokenized.hashes),
             "data.tokens_per_batch": self.capture.tokens_per_batch,
             "data.shard_size": self.capture.samples_per_chunk(len(self.layout), self.width),
             "data.schedule": self.schedule,
@@ -138,7 +154,10 @@ class LiveOrigin(Origin):
             "weights": self.weights_identity,
             "tokenizer": tokenizer_identity(self.tokenizer),
             "corpus_revision": self.corpora[role].revision,
-            "texts": hashlib.sha256(hashes.numpy().tobytes()).hexdigest(),
+            "texts": hashlib.sha256(tokenized.hashes.numpy().tobytes()).hexdigest(),
+            "tokens": hashlib.sha256(b"".join(part.numpy().tobytes() for part in read)).hexdigest(),
+            **{name: version(name) for name in ("torch", "transformers")},
+            "device": self.device.type,
             "layers": self.layout.layers,
             "sites": list(self.layout.sites),
             "width": self.width,
@@ -159,6 +178,9 @@ class LayerwiseOrigin(LiveOrigin):
         if model.random_init:
             problem = "reads weights from files, and --data.random_init has none"
             raise InputError("--data.schedule", self.schedule, problem)
+        for option in ("device_map", "trust_remote_code"):
+            if getattr(model, option):
+                raise InputError("--data.schedule", self.schedule, f"cannot be combined with --data.{option}")
 
     @cached_property
     def capturer(self) -> Capturer:
