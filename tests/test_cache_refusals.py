@@ -1,5 +1,6 @@
 """What ``rs_cae cache`` refuses, in one line that names it, and with nothing touched."""
 
+import importlib.metadata
 import json
 import multiprocessing
 import os
@@ -11,6 +12,7 @@ import pytest
 from safetensors.torch import load_file, save_file
 from workplace import contents, make_workplace, quietly, stamps
 
+from rs_cae.errors import InputError
 from rs_cae.stream import LanguageModelSpec
 from rs_cae.stream.cache import writing_lock
 
@@ -171,3 +173,33 @@ def test_a_second_writer_is_refused_until_the_first_is_gone(place, cache, tmp_pa
         first.join()
     assert place.cache(folder) == 0  # the system gave up a dead process's lock
     assert contents(folder) == before
+
+
+def test_the_folder_is_locked_while_any_process_of_a_capture_lives(tmp_path):
+    with writing_lock(tmp_path, first=False):  # the first of them has died
+        with pytest.raises(InputError, match="is being written by"), writing_lock(tmp_path, first=True):
+            pass
+        with writing_lock(tmp_path, first=False):  # its companions do not stand in each other's way
+            pass
+    with writing_lock(tmp_path, first=True):
+        pass
+
+
+def test_a_models_own_code_is_part_of_it(tmp_path):
+    (tmp_path / "model.safetensors").write_bytes(b"weights")
+    trusted = LanguageModelSpec(str(tmp_path), trust_remote_code=True)
+    before = [LanguageModelSpec(str(tmp_path)).weights_identity(), trusted.weights_identity()]
+    (tmp_path / "modeling.py").write_text("factor = 2")
+    after = [LanguageModelSpec(str(tmp_path)).weights_identity(), trusted.weights_identity()]
+    assert before[0] == after[0]  # code that may not run changes nothing
+    assert before[1] != after[1]
+
+
+@pytest.mark.parametrize("package", ["torch", "transformers"])
+def test_another_version_does_not_go_on_with_a_capture(place, tmp_path, capsys, monkeypatch, package):
+    assert place.cache(tmp_path / "cache") == 0
+    capsys.readouterr()
+    real = importlib.metadata.version
+    monkeypatch.setattr("rs_cae.stream.origins.live.version", lambda name: "0.0" if name == package else real(name))
+    assert place.cache(tmp_path / "cache") == 2
+    assert f"holds another capture: its {package} is {real(package)}, not 0.0" in capsys.readouterr().err
