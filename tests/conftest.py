@@ -1,10 +1,14 @@
 """Fixtures that several test files share: a tiny random model and the demo's tokenizer, nothing downloaded."""
 
+import datasets
+import huggingface_hub
 import pytest
 import torch
+from corpora import ROWS, write_dataset
+from tiny_models import TEXTS
 from transformers import AutoTokenizer, LlamaConfig, LlamaForCausalLM
 
-from rs_cae.stream import LanguageModelSpec
+from rs_cae.stream import LanguageModelSpec, Tokenization
 
 LAYERS, WIDTH, HEADS, KEY_VALUE_HEADS, VOCABULARY, CONTEXT = 3, 32, 4, 2, 2048, 256
 
@@ -47,3 +51,34 @@ def tiny_llama_dir(tiny_llama, tmp_path_factory):
     tiny_llama.save_pretrained(folder)
     AutoTokenizer.from_pretrained(LanguageModelSpec("demo").path).save_pretrained(folder)
     return folder
+
+
+@pytest.fixture
+def hub(tmp_path, monkeypatch):
+    """An empty cache of the hub; no network is asked, and the libraries learn of that after their import only."""
+    monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path / "arrow")
+    monkeypatch.setattr(datasets.config, "HF_HUB_OFFLINE", False)
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
+    monkeypatch.setattr(huggingface_hub.HfApi, "hf_hub_download", lambda *_, **__: pytest.fail("asks the network"))
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    return tmp_path / "hub"
+
+
+@pytest.fixture
+def dataset_folder(tmp_path):
+    first = {
+        "train": {"text": ROWS, "number": list(range(len(ROWS)))},
+        "test": {"text": ["test text"], "number": [0]},
+    }
+    return write_dataset(tmp_path / "folder", {"first": first, "second": {"train": {"body": ["other text"]}}})
+
+
+@pytest.fixture
+def requests(demo_tokenizer):
+    """Every token of the texts once, in a drawn order: two requests of several batches each."""
+    texts = Tokenization(demo_tokenizer, 256, "all")(TEXTS)
+    order = torch.randperm(len(texts), generator=torch.Generator().manual_seed(0)).tolist()
+    made = [texts.request(order[:20], 40), texts.request(order[20:], 40)]
+    assert all(len(request.batches) > 1 for request in made)
+    assert len(made[0].order) > len(TEXTS)
+    return made

@@ -1,39 +1,16 @@
 """Layer by layer, the states are those of the whole model, and neither weights nor files are left behind."""
 
-import json
 import shutil
 import tempfile
 from pathlib import Path
 
 import pytest
 import torch
-from safetensors.torch import load_file, save_file
+from layers import CLOSE, assert_nothing_left, distance, layerwise, of_base, ordinary, rewrite
 from tiny_models import FAMILIES, tiny_config, tiny_model
 from transformers import AutoModelForCausalLM
 
 from rs_cae.errors import InputError
-from rs_cae.stream.capture import Batchwise
-from rs_cae.stream.hookpoints import find_hook_points
-from rs_cae.stream.layerwise import Layerwise
-from rs_cae.stream.tokens import Tokenization
-
-TEXTS = [
-    "The garden lies behind the house.",
-    "No",
-    "A function returns the number of items in the container, or zero where there are none at all.",
-    "Every object has an identity, a type and a value.",
-]
-
-
-@pytest.fixture
-def requests(demo_tokenizer):
-    """Every token of the texts once, in a drawn order: two requests of several batches each."""
-    texts = Tokenization(demo_tokenizer, 256, "all")(TEXTS)
-    order = torch.randperm(len(texts), generator=torch.Generator().manual_seed(0)).tolist()
-    made = [texts.request(order[:20], 40), texts.request(order[20:], 40)]
-    assert all(len(request.batches) > 1 for request in made)
-    assert len(made[0].order) > len(TEXTS)
-    return made
 
 
 @pytest.fixture
@@ -42,50 +19,6 @@ def scratch_folder(tmp_path, monkeypatch):
     folder.mkdir()
     monkeypatch.setattr(tempfile, "tempdir", str(folder))
     return folder
-
-
-def layerwise(folder, config, dtype=torch.float32, **options):
-    return Layerwise(Path(folder), config, dtype, torch.device("cpu"), **options)
-
-
-def ordinary(model, requests):
-    return list(Batchwise(model, find_hook_points(model)).trajectories(requests))
-
-
-def distance(got, wanted):
-    """The largest difference of two lists of trajectory batches, each state's over its norm; the rest must be equal."""
-    farthest = 0.0
-    for ours, theirs in zip(got, wanted, strict=True):
-        for mine, other in zip(ours[1:], theirs[1:], strict=True):
-            assert torch.equal(mine, other)
-        assert ours.states.dtype == theirs.states.dtype
-        assert ours.states.shape == theirs.states.shape
-        difference, theirs_norm = (ours.states - theirs.states).float().norm(dim=-1), theirs.states.float().norm(dim=-1)
-        farthest = max(farthest, float((difference / theirs_norm).max()))
-    return farthest
-
-
-# The same operations on the same numbers: equal to the bit, unless a kernel sums in another order because a tensor
-# begins elsewhere in memory. In float32 that is some 1e-7 a product, a dozen products deep.
-CLOSE = 1e-5
-
-
-def rewrite(folder, change):
-    """Replace a checkpoint's tensors by what a function makes of them."""
-    path = folder / "model.safetensors"
-    save_file({key: tensor.contiguous() for key, tensor in change(load_file(path)).items()}, path, {"format": "pt"})
-
-
-def of_base(model):
-    """Bytes of what is needed of a model: all but its head."""
-    return sum(tensor.nbytes for tensor in model.base_model.state_dict().values())
-
-
-def assert_nothing_left(capturer):
-    model = capturer.weights.model
-    assert all(tensor.is_meta for tensor in [*model.parameters(), *model.buffers()])
-    assert not any(module._forward_pre_hooks or module._forward_hooks for module in model.modules())
-    assert not any("forward" in vars(layer) for layer in capturer.points.layers)
 
 
 @pytest.mark.parametrize("name", FAMILIES)
@@ -257,84 +190,3 @@ def test_a_state_that_is_not_finite_is_named(part, place, requests, tmp_path):
         next(capturer.trajectories(requests))
     assert str(got.value) == str(wanted.value)
     assert_nothing_left(capturer)
-
-
-@pytest.mark.parametrize(
-    "name", ["layers.1.mlp.up_proj.weight", "layers.2.input_layernorm.weight", "embed_tokens.weight"]
-)
-def test_a_missing_weight_is_named(name, requests, tmp_path):
-    model = tiny_model("llama")
-    model.save_pretrained(tmp_path)
-    rewrite(tmp_path, lambda tensors: {key: tensor for key, tensor in tensors.items() if not key.endswith(name)})
-    capturer = layerwise(tmp_path, model.config)
-    with pytest.raises(ValueError, match=f"the weight {name} is missing in the files$"):
-        next(capturer.trajectories(requests))
-    assert_nothing_left(capturer)
-
-
-def test_a_weight_of_another_shape_is_named(requests, tmp_path):
-    model = tiny_model("llama")
-    model.save_pretrained(tmp_path)
-    config = tiny_config("llama", intermediate_size=64)
-    message = r"the weight layers.0.mlp.\w+.weight has the shape \[.*48.*\] in the files, and \[.*64.*\] in the model"
-    with pytest.raises(ValueError, match=message):
-        next(layerwise(tmp_path, config).trajectories(requests))
-
-
-def test_a_missing_expert_is_noticed(requests, tmp_path):
-    model = tiny_model("mixtral")
-    model.save_pretrained(tmp_path)
-    rewrite(
-        tmp_path,
-        lambda tensors: {
-            key: value for key, value in tensors.items() if "layers.1" not in key or "experts.3" not in key
-        },
-    )
-    with pytest.raises(ValueError, match=r"the weight layers.1.mlp.experts.\w+ has the shape \[3, "):
-        next(layerwise(tmp_path, model.config).trajectories(requests))
-
-
-def test_what_cannot_be_run_is_refused(tmp_path):
-    model = tiny_model("llama")
-    (tmp_path / "pytorch_model.bin").write_bytes(b"weights")
-    with pytest.raises(ValueError, match="needs safetensors"):
-        layerwise(tmp_path, model.config)
-    model.save_pretrained(tmp_path)
-    with pytest.raises(ValueError, match="float16, in which residual streams overflow: use bfloat16 or float32"):
-        layerwise(tmp_path, model.config, torch.float16)
-    with pytest.raises(ValueError, match="quantized"):
-        layerwise(tmp_path, tiny_config("llama", quantization_config={"quant_method": "fp8"}))
-
-
-def test_layers_in_another_order_would_be_noticed(requests, tmp_path):
-    model = tiny_model("llama")
-    model.save_pretrained(tmp_path)
-
-    def swapped(key):
-        return key.replace(".1.", ".x.").replace(".2.", ".1.").replace(".x.", ".2.")
-
-    rewrite(tmp_path, lambda tensors: {swapped(key): tensor for key, tensor in tensors.items()})
-    got = list(layerwise(tmp_path, model.config).trajectories(requests))
-    assert distance(got, ordinary(model, requests)) > 100 * CLOSE
-
-
-@pytest.mark.parametrize("name", ["gemma2", "gemma3_text", "olmo3"])
-def test_another_mask_would_be_noticed(name, requests, tmp_path):
-    model = tiny_model(name)
-    model.save_pretrained(tmp_path)
-    kinds = model.config.layer_types
-    assert "sliding_attention" in kinds
-    config = tiny_config(name, layer_types=["full_attention"] * 3)
-    got = list(layerwise(tmp_path, config).trajectories(requests))
-    assert distance(got, ordinary(model, requests)) > 100 * CLOSE
-
-
-def test_an_index_whose_shard_is_gone(requests, tmp_path):
-    model = tiny_model("llama")
-    model.save_pretrained(tmp_path, max_shard_size="60KB")
-    files = json.loads((tmp_path / "model.safetensors.index.json").read_text())["weight_map"]
-    lost = files["model.layers.1.mlp.up_proj.weight"]
-    (tmp_path / lost).unlink()
-    capturer = layerwise(tmp_path, model.config)
-    with pytest.raises(InputError, match=lost):
-        next(capturer.trajectories(requests))
