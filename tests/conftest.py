@@ -1,5 +1,7 @@
 """Fixtures that several test files share: a tiny random model and the demo's tokenizer, nothing downloaded."""
 
+import shutil
+
 import datasets
 import huggingface_hub
 import pytest
@@ -7,6 +9,7 @@ import torch
 from corpora import ROWS, write_dataset
 from tiny_models import TEXTS
 from transformers import AutoTokenizer, LlamaConfig, LlamaForCausalLM
+from workplace import contents, make_workplace, quietly
 
 from rs_cae.stream import LanguageModelSpec, Tokenization
 
@@ -82,3 +85,38 @@ def requests(demo_tokenizer):
     assert all(len(request.batches) > 1 for request in made)
     assert len(made[0].order) > len(TEXTS)
     return made
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory):
+    """A tiny model and two corpora in a folder of their own; see ``workplace.Workplace``."""
+    return make_workplace(tmp_path_factory.mktemp("workplace"))
+
+
+@pytest.fixture(scope="module")
+def cache(place):
+    """A cache whose making nothing disturbed."""
+    assert quietly(lambda: place.cache(place.folder / "cache"))[0] == 0
+    return place.folder / "cache"
+
+
+@pytest.fixture(scope="module")
+def whole(cache):
+    """Every file of it, by name."""
+    return contents(cache)
+
+
+@pytest.fixture
+def copy(cache, tmp_path):
+    """To be damaged."""
+    return shutil.copytree(cache, tmp_path / "copy")
+
+
+@pytest.fixture
+def no_model(monkeypatch):
+    """Fails whoever loads the language model."""
+
+    def fail(*_):
+        pytest.fail("the language model was loaded")
+
+    monkeypatch.setattr(LanguageModelSpec, "load", fail)

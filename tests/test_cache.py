@@ -11,15 +11,10 @@ import pytest
 import torch
 from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM, AutoTokenizer
-from workplace import CONTEXT, COUNTS, LAYERS, SHARD_SIZE, SHARDS, WIDTH, contents, make_workplace, quietly, stamps
+from workplace import CONTEXT, COUNTS, LAYERS, SHARD_SIZE, SHARDS, WIDTH, contents, quietly, stamps
 
 from rs_cae.cli import main
 from rs_cae.stream import LanguageModelSpec, capture_texts
-
-
-@pytest.fixture(scope="module")
-def place(tmp_path_factory):
-    return make_workplace(tmp_path_factory.mktemp("workplace"))
 
 
 @pytest.fixture(scope="module")
@@ -33,14 +28,6 @@ def made(place):
 @pytest.fixture
 def cache(made):
     return made[0]
-
-
-@pytest.fixture
-def no_model(monkeypatch):
-    def fail(*_):
-        pytest.fail("the language model was loaded")
-
-    monkeypatch.setattr(LanguageModelSpec, "load", fail)
 
 
 def shards(corpus):

@@ -9,42 +9,11 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 from transformers import AutoTokenizer
-from workplace import CONTEXT, COUNTS, SHARD_SIZE, SHARDS, contents, kept, make_workplace, quietly, stamps
+from workplace import CONTEXT, COUNTS, SHARD_SIZE, SHARDS, contents, kept, stamps
 
 from rs_cae.cli import main
-from rs_cae.stream import LanguageModelSpec
 from rs_cae.stream.capture import Batchwise
 from rs_cae.stream.verify import TEXTS
-
-
-@pytest.fixture(scope="module")
-def place(tmp_path_factory):
-    return make_workplace(tmp_path_factory.mktemp("workplace"))
-
-
-@pytest.fixture(scope="module")
-def cache(place):
-    assert quietly(lambda: place.cache(place.folder / "cache"))[0] == 0
-    return place.folder / "cache"
-
-
-@pytest.fixture(scope="module")
-def whole(cache):
-    return contents(cache)
-
-
-@pytest.fixture
-def copy(cache, tmp_path):
-    """To be damaged."""
-    return shutil.copytree(cache, tmp_path / "copy")
-
-
-@pytest.fixture
-def no_model(monkeypatch):
-    def fail(*_):
-        pytest.fail("the language model was loaded")
-
-    monkeypatch.setattr(LanguageModelSpec, "load", fail)
 
 
 def truncate(file):

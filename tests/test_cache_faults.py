@@ -10,29 +10,12 @@ import time
 from pathlib import Path
 
 import pytest
-from workplace import SHARDS, contents, kept, make_workplace, quietly, slow_capture, start, wait_for
+from workplace import SHARDS, contents, kept, slow_capture, start, wait_for
 
 from rs_cae.cli import main
 from rs_cae.stream.cache import CorpusCache, writer
 
 PAUSE = 0.05
-
-
-@pytest.fixture(scope="module")
-def place(tmp_path_factory):
-    return make_workplace(tmp_path_factory.mktemp("workplace"))
-
-
-@pytest.fixture(scope="module")
-def cache(place):
-    """A cache whose making nothing disturbed."""
-    assert quietly(lambda: place.cache(place.folder / "cache"))[0] == 0
-    return place.folder / "cache"
-
-
-@pytest.fixture(scope="module")
-def whole(cache):
-    return contents(cache)
 
 
 def kill_while_it_writes(place, folder, generator):

@@ -9,38 +9,11 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-from workplace import COUNTS, LAYERS, SHARDS, WIDTH, contents, kept, make_workplace, obey_permissions, quietly, start
+from workplace import COUNTS, LAYERS, SHARDS, WIDTH, contents, kept, obey_permissions, start
 
-from rs_cae.stream import LanguageModelSpec
 from rs_cae.stream.cache import CorpusCache, writer
 
 DATA_MB = sum(COUNTS.values()) * 2 * LAYERS * WIDTH * 4 / 1e6
-
-
-@pytest.fixture(scope="module")
-def place(tmp_path_factory):
-    return make_workplace(tmp_path_factory.mktemp("workplace"))
-
-
-@pytest.fixture(scope="module")
-def cache(place):
-    assert quietly(lambda: place.cache(place.folder / "cache"))[0] == 0
-    return place.folder / "cache"
-
-
-@pytest.fixture(scope="module")
-def whole(cache):
-    return contents(cache)
-
-
-@pytest.fixture
-def no_model(monkeypatch):
-    """A refusal needs no model: whoever waited for one to load would have waited in vain."""
-
-    def fail(*_):
-        pytest.fail("the language model was loaded")
-
-    monkeypatch.setattr(LanguageModelSpec, "load", fail)
 
 
 @pytest.mark.parametrize("within", ["", "train", "test"])

@@ -9,29 +9,12 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import load_file
-from workplace import COUNTS, SHARD_SIZE, contents, make_workplace, obey_permissions, quietly, start
+from workplace import COUNTS, SHARD_SIZE, contents, obey_permissions, start
 
 from rs_cae.results import open_dataset
 from rs_cae.stream.cache import CachedTrajectories, Manifest, read_manifest
 from rs_cae.stream.cache.shards import read_record, write_shard
 from rs_cae.stream.trajectories import TrajectoryBatch
-
-
-@pytest.fixture(scope="module")
-def place(tmp_path_factory):
-    return make_workplace(tmp_path_factory.mktemp("workplace"))
-
-
-@pytest.fixture(scope="module")
-def cache(place):
-    assert quietly(lambda: place.cache(place.folder / "cache"))[0] == 0
-    return place.folder / "cache"
-
-
-@pytest.fixture
-def copy(cache, tmp_path):
-    """To be damaged."""
-    return shutil.copytree(cache, tmp_path / "copy")
 
 
 def anonymous_megabytes():

@@ -6,18 +6,13 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
-from workplace import COUNTS, SHARD_SIZE, make_workplace, quietly
+from workplace import COUNTS, SHARD_SIZE, quietly
 
 from rs_cae.results import open_dataset
 from rs_cae.stream import LanguageModelSpec
 from rs_cae.stream.cache import CachedTrajectories, read_manifest
 
 POSITIONS = {"last": [], "all": ["--data.token_position=all", "--data.max_positions=3"]}
-
-
-@pytest.fixture(scope="module")
-def place(tmp_path_factory):
-    return make_workplace(tmp_path_factory.mktemp("workplace"))
 
 
 @pytest.fixture(scope="module")
@@ -32,14 +27,6 @@ def caches(place):
 @pytest.fixture(scope="module")
 def cache(caches):
     return caches["last"]
-
-
-@pytest.fixture
-def no_model(monkeypatch):
-    def fail(*_):
-        pytest.fail("the language model was loaded")
-
-    monkeypatch.setattr(LanguageModelSpec, "load", fail)
 
 
 def cached(folder):

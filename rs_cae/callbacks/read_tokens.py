@@ -15,16 +15,7 @@ from rs_cae.stream.trajectories import TrajectoryBatch
 
 
 class ReadTokens(Callback):
-    """The histogram of the tokens that are read, where each was read, outliers, and notes of the capture.
-
-    Args:
-        bootstrap: Resamples of the texts behind the interval.
-        seed: Seed of the resamples.
-    """
-
-    def __init__(self, bootstrap: int = 1000, seed: int = 0) -> None:
-        self.bootstrap = bootstrap
-        self.seed = seed
+    """The histogram of the tokens that are read, where each was read, outliers, and notes of the capture."""
 
     def on_test_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Begin anew."""
@@ -67,6 +58,6 @@ class ReadTokens(Callback):
             record.add_attribute("outlier_samples", len(outliers))
         record.add_variables("latent", xr.Dataset(variables))
         commonest = (tokens == tokens.mode().values).double()
-        low, high = bootstrap_mean_interval(commonest, self.bootstrap, seed=self.seed, texts=texts)
+        low, high = bootstrap_mean_interval(commonest, texts=texts)
         headline = Headline(float(commonest.mean()), "1", float(low), float(high))
         record.add_headline("share_of_commonest_token", headline)
