@@ -196,6 +196,7 @@ def _quiet() -> None:
         ".*LightningCLI's args parameter.*",
         ".*isinstance.treespec.*",
         ".*callbacks used to create the.*",
+        "The number of training batches .* is smaller than the logging interval.*",
     ):
         warnings.filterwarnings("ignore", message=text)
     for name in ("lightning.pytorch.utilities.rank_zero", "lightning.fabric.utilities.seed"):
@@ -233,7 +234,11 @@ def main(arguments: list[str]) -> int:
 
 
 def _run(arguments: list[str]) -> int:
-    if arguments and arguments[0] in OWN_COMMANDS:
-        return OWN_COMMANDS[arguments[0]](arguments[1:])
+    command = arguments[0] if arguments else ""
+    if command in OWN_COMMANDS:
+        return OWN_COMMANDS[command](arguments[1:])
+    if not command.startswith("-") and command not in RunCLI.subcommands():
+        every = ", ".join([*RunCLI.subcommands(), *OWN_COMMANDS])
+        raise InputError("rs_cae", command, f"expected a command, one of {every}")
     RunCLI(*join_run(arguments))
     return 0

@@ -164,7 +164,7 @@ class TrajectoryDataModule(LightningDataModule):
         counts = ", ".join(f"{len(samples)} {split}" for split, samples in self.splits.items())
         line = f"{self.origin.model.name}: {self.sublayers} sublayers of width {self.width}; samples: {counts}"
         cut = sum(self.origin.notes(role)["truncated_texts"] for role in {CORPUS_OF[split] for split in self.splits})
-        return f"{line}; {cut} texts longer than the context lost tokens from their left" if cut else line
+        return f"{line}; texts longer than the context, cut on the left: {cut}" if cut else line
 
     def token_texts(self, tokens: Tensor) -> list[str]:
         """The text of each of the test corpus's tokens [n], byte for byte where the tokenizer works on bytes."""

@@ -93,11 +93,12 @@ CASES = [
     ("cache --data.cache_dir out --data.dtype float16", "--data.dtype float16: expected one of float32, bfloat16"),
     ("cache --data.cache_dir out --data.train_corpus missing.txt", "--data.train_corpus missing.txt: cannot be read"),
     ("verify nowhere", "verify nowhere: no such folder"),
+    ("verify not_a_run --data.model demo", "verify not_a_run --data.model demo: wants a cache's folder alone"),
     ("verify not_a_run", "verify not_a_run: holds no cache"),
     ("verify --data.model bert", "--data.model bert: family 'bert' is not a known decoder"),
     ("verify --data.device_map nope --data.model demo", "--data.device_map nope: cannot be used"),
-    ("frobnicate", "rs_cae frobnicate: "),
-    ("", "rs_cae : expected"),
+    ("frobnicate", "rs_cae frobnicate: expected a command, one of fit, validate, test, cache, verify"),
+    ("", "rs_cae : expected a command, one of"),
 ]
 
 

@@ -26,6 +26,10 @@ def run(arguments: list[str]) -> int:
         0 if everything holds, 1 if something does not.
     """
     if arguments and not arguments[0].startswith("-"):
+        if arguments[1:]:
+            raise InputError(
+                "verify", " ".join(arguments), "wants a cache's folder alone, or --data options of a model"
+            )
         return _verify_cache(Path(arguments[0]))
     description = "Check a cache, `verify DIR`, or the hook points of a model, `verify --data.model M`."
     options = parse_sections("verify", description, {"data": TrajectoryDataModule}, arguments)
