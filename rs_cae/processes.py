@@ -60,9 +60,10 @@ def gather(tensor: Tensor) -> list[Tensor]:
     """The tensor of every process, by rank; all have the same shape."""
     if world_size() == 1:
         return [tensor]
-    gathered = [torch.empty_like(tensor) for _ in range(world_size())]
-    distributed.all_gather(gathered, tensor.contiguous())
-    return gathered
+    own = tensor.to(_meeting_place()).contiguous()
+    gathered = [torch.empty_like(own) for _ in range(world_size())]
+    distributed.all_gather(gathered, own)
+    return [part.to(tensor.device) for part in gathered]
 
 
 def total(tensor: Tensor) -> Tensor:
@@ -79,6 +80,11 @@ def broadcast(tensor: Tensor, owner: int) -> None:
     """
     if world_size() == 1:
         return
-    held = tensor.to("cuda" if distributed.get_backend() == "nccl" else "cpu").contiguous()
+    held = tensor.to(_meeting_place()).contiguous()
     distributed.broadcast(held, owner)
     tensor.copy_(held)
+
+
+def _meeting_place() -> str:
+    """Where the processes exchange tensors: NCCL knows GPUs alone, Gloo is used on CPUs."""
+    return "cuda" if distributed.get_backend() == "nccl" else "cpu"
