@@ -114,6 +114,8 @@ class TrajectoryDataModule(LightningDataModule):
                 raise InputError(f"--data.{option}", value, "must be at least 1")
         if max_positions is not None and token_position != "all":
             raise InputError("--data.max_positions", max_positions, "goes with --data.token_position all")
+        if outliers == "drop" and outlier_norm_factor is None:
+            raise InputError("--data.outliers", outliers, "wants --data.outlier_norm_factor, which says what one is")
         self.batch_size = batch_size
         self.num_workers = num_workers
         self.outlier_norm_factor = outlier_norm_factor
@@ -141,8 +143,7 @@ class TrajectoryDataModule(LightningDataModule):
             if source == "cached"
             else SCHEDULES[schedule](language_model, corpora, capture)
         )
-        self.layout = self.origin.layout
-        self.width = self.origin.width
+        self.layout, self.width = self.origin.layout, self.origin.width
         self.sublayers = len(self.layout)
         self.splits: dict[str, Tensor] = {}
         self.outliers: dict[str, Tensor] = {}

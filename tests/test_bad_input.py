@@ -75,6 +75,7 @@ CASES = [
     ("fit --data.max_positions 3", "--data.max_positions 3: goes with --data.token_position all"),
     ("fit --data.tokens_per_batch 0", "--data.tokens_per_batch 0: must be at least 1"),
     ("fit --data.outlier_norm_factor 0.5", "--data.outlier_norm_factor 0.5: must be at least 1"),
+    ("fit --data.outliers drop", "--data.outliers drop: wants --data.outlier_norm_factor"),
     ("fit --data.outliers hide", "--data.outliers hide: expected one of report, drop"),
     ("fit --data.source cached", "--data.source cached: wants --data.cache_dir"),
     ("fit --data.source cached --data.cache_dir not_a_run", "--data.cache_dir not_a_run: holds no cache"),
