@@ -196,6 +196,7 @@ def _quiet() -> None:
         ".*LightningCLI's args parameter.*",
         ".*isinstance.treespec.*",
         ".*callbacks used to create the.*",
+        ".*It is recommended to use .self.log.*sync_dist=True.*",
         "The number of training batches .* is smaller than the logging interval.*",
     ):
         warnings.filterwarnings("ignore", message=text)

@@ -47,8 +47,8 @@ class ReducerModule(LightningModule):
             self.reducer.standardizer.fit(self.trainer.datamodule.train_moments(self.device))  # type: ignore[attr-defined]
 
     def validation_step(self, batch: TrajectoryBatch, batch_index: int) -> None:
-        """Log the loss of a validation batch."""
-        self._loss(batch, "val", self.val_loss, self.val_moments)
+        """Take in a validation batch."""
+        self._loss(batch, self.val_loss, self.val_moments)
 
     def test_step(self, batch: TrajectoryBatch, batch_index: int) -> Mapping[str, Tensor]:
         """Latents and reconstructions of a test batch, for the callbacks."""
@@ -56,29 +56,32 @@ class ReducerModule(LightningModule):
         return {"latents": latents, "reconstructions": self.reducer.decode(latents)}
 
     def on_train_epoch_end(self) -> None:
-        """Log the epoch's explained variance."""
-        self._log_explained_variance("train", self.train_moments)
+        """Log the epoch's loss and explained variance."""
+        self._log_epoch("train", self.train_loss, self.train_moments)
 
     def on_validation_epoch_end(self) -> None:
-        """Log the epoch's explained variance."""
-        self._log_explained_variance("val", self.val_moments)
+        """Log the epoch's loss and explained variance."""
+        self._log_epoch("val", self.val_loss, self.val_moments)
 
-    def _loss(
-        self, batch: TrajectoryBatch, split: str, mean_loss: MeanMetric, moments: ReconstructionMoments
-    ) -> Tensor:
+    def _loss(self, batch: TrajectoryBatch, mean_loss: MeanMetric, moments: ReconstructionMoments) -> Tensor:
         standardized = self.reducer.standardizer(batch.states)
         reconstructed = self.reducer.expand(self.reducer.compress(standardized))
         loss = mse_loss(reconstructed, standardized)
         in_raw_units = self.reducer.standardizer.inverse(reconstructed.detach())
         moments.update(batch.states, in_raw_units, batch.texts)
-        mean_loss.update(loss.detach(), weight=len(batch.samples))  # Lightning's own mean rounds when processes differ
-        self.log(f"{split}/loss", mean_loss, on_step=False, on_epoch=True, prog_bar=split == "val")
+        mean_loss.update(loss.detach(), weight=len(batch.samples))
         return loss
 
-    def _log_explained_variance(self, split: str, moments: ReconstructionMoments) -> None:
+    def _log_epoch(self, split: str, mean_loss: MeanMetric, moments: ReconstructionMoments) -> None:
+        """Log numbers that the processes have put together here, all of them at the same point.
+
+        Left to Lightning, they would be put together when somebody asks for them: the progress bar does, which the
+        first process alone has, and waits for the others forever.
+        """
         explained = explained_variance_pooled(*moments.moments()).squeeze(0)
-        shown = split == "val"
-        self.log(f"{split}/explained_variance", explained, prog_bar=shown, sync_dist=processes.world_size() > 1)
+        self.log(f"{split}/loss", mean_loss.compute(), prog_bar=split == "val")
+        self.log(f"{split}/explained_variance", explained, prog_bar=split == "val")
+        mean_loss.reset()
         moments.reset()
 
 
@@ -127,9 +130,12 @@ class AutoencoderModule(ReducerModule):
 
     def training_step(self, batch: TrajectoryBatch, batch_index: int) -> Tensor:
         """The loss of a training batch."""
-        rate = self.optimizers().param_groups[0]["lr"]  # type: ignore[union-attr]
-        self.log("train/lr", rate, on_step=False, on_epoch=True, batch_size=1, sync_dist=processes.world_size() > 1)
-        return self._loss(batch, "train", self.train_loss, self.train_moments) * self._share_of_mean(batch)
+        return self._loss(batch, self.train_loss, self.train_moments) * self._share_of_mean(batch)
+
+    def on_train_epoch_end(self) -> None:
+        """Log the learning rate at the epoch's end as well."""
+        super().on_train_epoch_end()
+        self.log("train/lr", self.optimizers().param_groups[0]["lr"])  # type: ignore[union-attr]
 
     def _share_of_mean(self, batch: TrajectoryBatch) -> float:
         """What makes the mean over processes, which gradients get, the mean over the samples of all of them."""

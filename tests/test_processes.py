@@ -19,6 +19,7 @@ from rs_cae.results import open_dataset
 from rs_cae.stream import LanguageModelSpec
 from rs_cae.stream.cache import read_manifest
 
+BAR = "--trainer.enable_progress_bar=true"  # the first process alone has it, and the others must not wait for it
 TEST_TEXTS = 983  # odd: a sampler that pads would count one of them twice
 
 
@@ -55,7 +56,7 @@ def run(place: Path, *words: str) -> str:
     """Run Python with these words and one thread a process; give back what it printed."""
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}
     command = [sys.executable, *words]
-    done = subprocess.run(command, cwd=place, env=environment, capture_output=True, text=True, check=False, timeout=300)
+    done = subprocess.run(command, cwd=place, env=environment, capture_output=True, text=True, check=False, timeout=120)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
 
@@ -91,7 +92,7 @@ def single(place):
 
 
 def test_two_processes_train_on_the_same_batches_and_test_each_sample_once(place, single):
-    run(place, "-m", "rs_cae", *fitting(place), *cached(place), "--run_dir=two", "--trainer.devices=2")
+    run(place, "-m", "rs_cae", *fitting(place), *cached(place), "--run_dir=two", "--trainer.devices=2", BAR)
     for one, other in zip(losses(single), losses(place / "two"), strict=True):
         assert len(one) == 3
         # the same batches, with gradients summed in another order: 1e-7 a step, over 12 steps of AdamW

@@ -65,9 +65,7 @@ class RunRecord(Callback):
     def on_test_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Log the headline numbers."""
         for name, line in self.headlines.items():
-            pl_module.log(
-                f"test/{name}", line.value, sync_dist=trainer.world_size > 1
-            )  # every process has found the same
+            pl_module.log(f"test/{name}", line.value)  # every process has found the same
 
     def on_test_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Write everything, and log the figures."""
