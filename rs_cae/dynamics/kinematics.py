@@ -1,7 +1,74 @@
-"""How far a trajectory moves from one sublayer to the next."""
+"""Where a trajectory is at each sublayer, and how far and whereto it moves to the next."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
+
+
+class Kinematics(NamedTuple):
+    """Where each state is, and how it gets to the next: everything of Figure 1 that needs no second sample.
+
+    All in float64; NaN where a zero norm divides.
+
+    Attributes:
+        norm: [samples, sublayers], L2 norm, in units of the activations.
+        mean_abs: [samples, sublayers], mean over units of the absolute value, in the same units.
+        participation_ratio: [samples, sublayers], (sum h^2)^2 / (width sum h^4): the share of units that carry the
+            state, in [1 / width, 1]; a Gaussian vector has 1/3. One reading of "denser"; the choice is ours.
+        velocity: [samples, sublayers - 1], L2 norm of the step. Source: arXiv 2502.12131, Figure 1F; the norm is ours.
+        relative_velocity: [samples, sublayers - 1], velocity over the norm that it starts from.
+        cosine_similarity: [samples, sublayers - 1], of successive states. Source: Figure 1E.
+    """
+
+    norm: Tensor
+    mean_abs: Tensor
+    participation_ratio: Tensor
+    velocity: Tensor
+    relative_velocity: Tensor
+    cosine_similarity: Tensor
+
+    @classmethod
+    def of(cls, trajectories: Tensor) -> Kinematics:
+        """Of trajectories [samples, sublayers, width], which are read once.
+
+        Raises:
+            ValueError: If not 3-D or fewer than two sublayers.
+        """
+        refuse_other_shapes(trajectories)
+        samples, sublayers, width = trajectories.shape
+        sums = trajectories.new_empty(5, samples, sublayers, dtype=torch.float64)
+        before = trajectories[:, 0].double()
+        for sublayer in range(sublayers):  # one sublayer of a batch stays in the processor's cache
+            state = trajectories[:, sublayer].double() if sublayer else before
+            squares = state.square()
+            sums[0, :, sublayer] = squares.sum(dim=-1)
+            sums[1, :, sublayer] = squares.square_().sum(dim=-1)
+            sums[2, :, sublayer] = state.abs().sum(dim=-1)
+            sums[3, :, sublayer] = torch.linalg.vecdot(before, state)
+            sums[4, :, sublayer] = (state - before).square_().sum(dim=-1)
+            before = state
+        squared, fourth, absolute, product, step = sums
+        norm, moved = squared.sqrt(), step[:, 1:].sqrt()
+        apart = norm[:, :-1] * norm[:, 1:]
+        return cls(
+            norm=norm,
+            mean_abs=absolute / width,
+            participation_ratio=_ratio(squared.square(), width * fourth),
+            velocity=moved,
+            relative_velocity=_ratio(moved, norm[:, :-1]),
+            cosine_similarity=_ratio(product[:, 1:], apart).clamp(-1, 1),
+        )
+
+    @property
+    def cosine_of_unrelated_updates(self) -> Tensor:
+        """[samples, sublayers - 1]: the cosine similarity if each step, as long as it is, stood upright on its state.
+
+        It is what a high cosine is to be held against: the stream is a sum, and a short step cannot turn it far.
+        """
+        return _ratio(self.norm[:, :-1], torch.hypot(self.norm[:, :-1], self.velocity))
 
 
 def velocity(trajectories: Tensor) -> Tensor:
@@ -13,20 +80,17 @@ def velocity(trajectories: Tensor) -> Tensor:
         trajectories: [samples, sublayers, width].
 
     Returns:
-        [samples, sublayers - 1], at least 0.
+        [samples, sublayers - 1] in float64, at least 0.
 
     Raises:
         ValueError: If not 3-D or fewer than two sublayers.
 
     Example:
         >>> velocity(torch.tensor([[[0.0, 0.0], [3.0, 4.0]]]))
-        tensor([[5.]])
+        tensor([[5.]], dtype=torch.float64)
     """
-    if trajectories.ndim != 3 or trajectories.shape[1] < 2:
-        raise ValueError(
-            f"expected [samples, sublayers, width] with at least 2 sublayers, got {tuple(trajectories.shape)}"
-        )
-    return torch.linalg.vector_norm(trajectories.diff(dim=1), dim=-1)
+    refuse_other_shapes(trajectories)
+    return torch.linalg.vector_norm(trajectories.double().diff(dim=1), dim=-1)
 
 
 def layer_distance(latents: Tensor) -> Tensor:
@@ -44,7 +108,7 @@ def layer_distance(latents: Tensor) -> Tensor:
     Raises:
         ValueError: If not 3-D or fewer than two sublayers.
     """
-    return velocity(latents.double()).mean(dim=0)
+    return velocity(latents).mean(dim=0)
 
 
 def norm_outliers(norms: Tensor, factor: float) -> Tensor:
@@ -65,3 +129,14 @@ def norm_outliers(norms: Tensor, factor: float) -> Tensor:
         tensor([False, False, False,  True, False])
     """
     return (norms > factor * norms.median(dim=0).values).any(dim=1)
+
+
+def refuse_other_shapes(trajectories: Tensor) -> None:
+    """Raise a ValueError unless trajectories are [samples, sublayers, width] with a transition among them."""
+    shape = tuple(trajectories.shape)
+    if len(shape) != 3 or shape[1] < 2:
+        raise ValueError(f"expected [samples, sublayers, width] with at least 2 sublayers, got {shape}")
+
+
+def _ratio(numerator: Tensor, denominator: Tensor) -> Tensor:
+    return torch.where(denominator > 0, numerator / denominator, torch.nan)

@@ -57,3 +57,61 @@ def jackknife_interval(whole: Tensor, leave_one_out: Tensor, level: float = 0.95
     spread = (leave_one_out - leave_one_out.mean(dim=0)).square().sum(dim=0)
     half = float(student.ppf((1 + level) / 2, groups - 1)) * ((groups - 1) / groups * spread).sqrt()
     return whole - half, whole + half
+
+
+def poisson_weights(texts: Tensor, draws: int, seed: int = 0) -> Tensor:
+    """How often each text is drawn in each resample, when resamples are made while the texts go by.
+
+    Each count is Poisson with mean 1, as a bootstrap's is in the limit of many texts, and depends on the seed and the
+    text's number alone: on no other text, no batch and no process. Source: Hanley and MacGibbon (2006).
+
+    Args:
+        texts: [samples], the text of each.
+        draws: Resamples.
+        seed: Of the counts.
+
+    Returns:
+        [draws, samples] in float64, on the device of the texts.
+    """
+    distinct, place = texts.cpu().unique(return_inverse=True)
+    mean = torch.ones(draws, dtype=torch.float64)
+    generators = (torch.Generator().manual_seed(seed * 1_000_003 + text) for text in distinct.tolist())
+    counts = [torch.poisson(mean, generator=generator) for generator in generators]
+    return torch.stack(counts, dim=1)[:, place].to(texts.device)
+
+
+def percentile_interval(draws: Tensor, level: float = 0.95) -> tuple[Tensor, Tensor]:
+    """The quantiles between which resampled values [draws, ...] lie with this share; NaN draws do not count."""
+    tails = torch.tensor([(1 - level) / 2, (1 + level) / 2], dtype=draws.dtype, device=draws.device)
+    low, high = torch.nanquantile(draws, tails, dim=0)
+    return low, high
+
+
+def half_samples(texts: Tensor, halves: int = 20, seed: int = 0) -> list[Tensor]:
+    """Rows of the samples of half of the texts, drawn without replacement, several times.
+
+    For statistics that ties ruin, which a bootstrap makes. At half the size the deviation between draws is the standard
+    error at the full size: the larger variance and the overlap of the draws cancel.
+
+    Args:
+        texts: [samples], the text of each.
+        halves: How many draws.
+        seed: Of the draws.
+
+    Returns:
+        Rows of each draw, ascending.
+    """
+    distinct = texts.cpu().unique()
+    generator = torch.Generator().manual_seed(seed)
+    orders = [torch.randperm(len(distinct), generator=generator) for _ in range(halves)]
+    chosen = [distinct[order[: (len(distinct) + 1) // 2]] for order in orders]
+    return [torch.isin(texts.cpu(), some).nonzero().flatten() for some in chosen]
+
+
+def deviation_interval(value: Tensor, draws: Tensor, level: float = 0.95) -> tuple[Tensor, Tensor]:
+    """The value, less and plus its standard error by resamples [draws, ...] times Student's t.
+
+    For where the resamples' mean is itself off, as that of noisier estimates is, so that quantiles would miss the value.
+    """
+    half = float(student.ppf((1 + level) / 2, len(draws) - 1)) * draws.std(dim=0)
+    return value - half, value + half

@@ -1,0 +1,151 @@
+"""Means over samples, and their bootstrap over texts, both as the samples go by.
+
+Memory does not grow with the number of samples; neither the batches nor their order matter, and processes merge. Every
+metric with the same seed draws the same texts, so that what is computed from several of them varies together.
+"""
+
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+from torchmetrics import Metric
+
+from rs_cae.dynamics.kinematics import Kinematics
+from rs_cae.dynamics.resampling import poisson_weights
+
+
+class _Resampled(Metric):
+    """Weighted sums of what samples have: a row in which each counts once, then one for each resample.
+
+    Args:
+        sizes: Numbers a sample, by the name of the sum.
+        draws: Resamples of the texts; 0 for the mean alone.
+        seed: Of the resamples.
+        **kwargs: Passed to ``torchmetrics.Metric``.
+    """
+
+    full_state_update = False
+    is_differentiable = False
+    weights: Tensor
+
+    def __init__(self, sizes: dict[str, int], draws: int, seed: int, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.draws, self.seed = draws, seed
+        for name, size in sizes.items():
+            self.add_state(name, torch.zeros(draws + 1, size, dtype=torch.float64), dist_reduce_fx="sum")
+        self.add_state("weights", torch.zeros(draws + 1, dtype=torch.float64), dist_reduce_fx="sum")
+
+    def _weigh(self, texts: Tensor) -> Tensor:
+        """[1 + draws, batch], how often each sample counts; taken in."""
+        once = torch.ones(1, len(texts), dtype=torch.float64, device=self.weights.device)
+        drawn = poisson_weights(texts, self.draws, self.seed) if self.draws else once[:0]
+        weights = torch.cat([once, drawn.to(once.device)])
+        self.weights += weights.sum(dim=1)
+        return weights
+
+    def _mean(self, name: str) -> Tensor:
+        """[1 + draws, size]; NaN in a resample that holds nothing."""
+        return getattr(self, name) / self.weights[:, None]
+
+
+class ResampledMean(_Resampled):
+    """The mean of one row of numbers a sample.
+
+    Args:
+        size: Numbers a sample.
+        draws: Resamples of the texts; 0 for the mean alone.
+        seed: Of the resamples.
+        **kwargs: Passed to ``torchmetrics.Metric``.
+    """
+
+    sums: Tensor
+
+    def __init__(self, size: int, draws: int = 1000, seed: int = 0, **kwargs: Any) -> None:
+        super().__init__({"sums": size}, draws, seed, **kwargs)
+
+    def update(self, values: Tensor, texts: Tensor) -> None:
+        """Take in a batch: values [batch, size] of samples of these texts [batch]."""
+        self.sums.addmm_(self._weigh(texts), values.double())
+
+    def compute(self) -> Tensor:
+        """[1 + draws, size]: the mean, then those of the resamples."""
+        return self._mean("sums")
+
+
+class MeanKinematics(_Resampled):
+    """Mean norm, density, velocity and cosine similarity at each depth.
+
+    Args:
+        sublayers: Places at which the stream is read.
+        draws: Resamples of the texts; 0 for the mean alone.
+        seed: Of the resamples.
+        **kwargs: Passed to ``torchmetrics.Metric``.
+    """
+
+    sums: Tensor
+
+    def __init__(self, sublayers: int, draws: int = 1000, seed: int = 0, **kwargs: Any) -> None:
+        self.lengths = [sublayers] * 3 + [sublayers - 1] * 4
+        super().__init__({"sums": sum(self.lengths)}, draws, seed, **kwargs)
+
+    def update(self, kinematics: Kinematics, texts: Tensor) -> None:
+        """Take in the kinematics of a batch, and the text [batch] of each sample."""
+        values = torch.cat([*kinematics, kinematics.cosine_of_unrelated_updates], dim=1)
+        self.sums.addmm_(self._weigh(texts), values)
+
+    def compute(self) -> dict[str, Tensor]:
+        """By quantity, [1 + draws, sublayers or transitions]: the mean, then those of the resamples."""
+        names = [*Kinematics._fields, "cosine_of_unrelated_updates"]
+        return dict(zip(names, self._mean("sums").split(self.lengths, dim=1), strict=True))
+
+
+class ResampledUnits(NamedTuple):
+    """What ``UnitBootstrap`` gives.
+
+    Attributes:
+        mean: [1 + draws, sublayers, units], mean activations.
+        correlation: [1 + draws, sublayers - 1, units], Pearson's r between successive sublayers.
+    """
+
+    mean: Tensor
+    correlation: Tensor
+
+
+class UnitBootstrap(_Resampled):
+    """Mean activations and correlations of a few units, resampled; for intervals alone.
+
+    Values of all units are in ``TransitionStatistics``, which sums about the mean: the sums of squares here lose digits
+    where a unit's mean is large, 8 of 16 where it is 10,000 standard deviations.
+
+    Args:
+        sublayers: Places at which the stream is read.
+        units: How many.
+        draws: Resamples of the texts.
+        seed: Of the resamples.
+        **kwargs: Passed to ``torchmetrics.Metric``.
+    """
+
+    sums: Tensor
+    squares: Tensor
+    products: Tensor
+
+    def __init__(self, sublayers: int, units: int, draws: int = 1000, seed: int = 0, **kwargs: Any) -> None:
+        sizes = {"sums": sublayers * units, "squares": sublayers * units, "products": (sublayers - 1) * units}
+        super().__init__(sizes, draws, seed, **kwargs)
+        self.units = units
+
+    def update(self, trajectories: Tensor, texts: Tensor) -> None:
+        """Take in a batch [batch, sublayers, units] of samples of these texts [batch]."""
+        weights, values = self._weigh(texts), trajectories.double()
+        self.sums.addmm_(weights, values.flatten(1))
+        self.products.addmm_(weights, (values[:, :-1] * values[:, 1:]).flatten(1))
+        self.squares.addmm_(weights, values.square().flatten(1))
+
+    def compute(self) -> ResampledUnits:
+        """NaN for units that do not vary."""
+        means = (self._mean(name).unflatten(1, (-1, self.units)) for name in ("sums", "squares", "products"))
+        mean, square, product = means
+        variance = square - mean.square()
+        covariance = product - mean[:, :-1] * mean[:, 1:]
+        r = covariance / (variance[:, :-1] * variance[:, 1:]).sqrt()
+        return ResampledUnits(mean, torch.where(r.isfinite(), r.clamp(-1, 1), torch.nan))
