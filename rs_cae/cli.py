@@ -16,7 +16,7 @@ from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 from lightning.pytorch.loggers import CSVLogger, Logger
 
 from rs_cae import processes
-from rs_cae.callbacks import ExplainedVariance, LatentTrajectory, ReadTokens, RunRecord
+from rs_cae.callbacks import Dynamics, ExplainedVariance, LatentTrajectory, ReadTokens, RunRecord
 from rs_cae.callbacks.wandb_logger import finish, wandb_logger
 from rs_cae.commands import cache, verify
 from rs_cae.commands.joining import Joined, join_run
@@ -80,6 +80,7 @@ class RunCLI(LightningCLI):
         parser.add_argument("--wandb", type=bool, default=False, help="Log to Weights & Biases; offline without a key.")
         parser.add_lightning_class_args(ExplainedVariance, "explained_variance")
         parser.add_lightning_class_args(LatentTrajectory, "latent_trajectory")
+        parser.add_lightning_class_args(Dynamics, "dynamics")
         parser.set_defaults({"model": {"class_path": DEFAULT_MODEL}})
         for name in ("width", "sublayers"):
             parser.link_arguments(f"data.{name}", f"model.init_args.{name}", apply_on="instantiate")

@@ -9,13 +9,13 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from rs_cae import processes
-from rs_cae.dynamics.kinematics import norm_outliers
 from rs_cae.dynamics.moments import Moments
 from rs_cae.errors import InputError
 from rs_cae.stream.capture import TOKENS_PER_BATCH
 from rs_cae.stream.corpus import CorpusSpec
 from rs_cae.stream.language_model import LanguageModelSpec, Precision
 from rs_cae.stream.origins import SCHEDULES, CachedOrigin, CaptureSpec, Origin, Schedule
+from rs_cae.stream.outliers import OutlierRule
 from rs_cae.stream.sampling import GlobalBatches
 from rs_cae.stream.tokens import CaptureRequest, TokenPosition
 from rs_cae.stream.trajectories import TrajectoryBatch
@@ -56,6 +56,8 @@ class TrajectoryDataModule(LightningDataModule):
         n_test: Test texts; by default the first 1000, or all if there are fewer.
         token_position: The tokens whose states are read: the ``last`` of each text, a ``random`` one, or ``all``.
         max_positions: With ``all``, at most this many tokens of a text, drawn evenly.
+        shuffle_tokens: Whether a text's tokens are put into random order, BOS and the one that is read (unless all
+            are) staying in place: a control.
         source: ``live``, or ``cached`` to read what ``rs_cae cache`` wrote.
         cache_dir: Folder of the cache.
         shard_size: Samples a shard of the cache; by default 256 MB of them in float32, at most 1024.
@@ -90,6 +92,7 @@ class TrajectoryDataModule(LightningDataModule):
         n_test: int | None = None,
         token_position: TokenPosition = "last",
         max_positions: int | None = None,
+        shuffle_tokens: bool = False,
         source: Literal["live", "cached"] = "live",
         cache_dir: str | None = None,
         shard_size: int | None = None,
@@ -114,12 +117,9 @@ class TrajectoryDataModule(LightningDataModule):
                 raise InputError(f"--data.{option}", value, "must be at least 1")
         if max_positions is not None and token_position != "all":
             raise InputError("--data.max_positions", max_positions, "goes with --data.token_position all")
-        if outliers == "drop" and outlier_norm_factor is None:
-            raise InputError("--data.outliers", outliers, "wants --data.outlier_norm_factor, which says what one is")
         self.batch_size = batch_size
         self.num_workers = num_workers
-        self.outlier_norm_factor = outlier_norm_factor
-        self.drop_outliers = outliers == "drop"
+        self.outlier_rule = OutlierRule(outlier_norm_factor, outliers)
         self.seed = seed
         language_model = LanguageModelSpec(
             model,
@@ -137,7 +137,7 @@ class TrajectoryDataModule(LightningDataModule):
             "test": CorpusSpec("test", test_corpus, min_chars, max_chars, n_test, default_count=1000),
         }
         budget = memory_budget_gb * 1e9
-        capture = CaptureSpec(token_position, max_positions, seed, tokens_per_batch, shard_size, budget)
+        capture = CaptureSpec(token_position, max_positions, seed, tokens_per_batch, shard_size, budget, shuffle_tokens)
         self.origin: Origin = (
             CachedOrigin(cache_dir, language_model, corpora, capture)
             if source == "cached"
@@ -167,6 +167,16 @@ class TrajectoryDataModule(LightningDataModule):
         cut = sum(self.origin.notes(role)["truncated_texts"] for role in {CORPUS_OF[split] for split in self.splits})
         return f"{line}; texts longer than the context, cut on the left: {cut}" if cut else line
 
+    def samples(self, split: str) -> Tensor:
+        """A split's samples, less the outliers if they are to be dropped, once its corpus is ready to be read."""
+        self._origin_here().prepare(CORPUS_OF[split])
+        samples = self.splits[split]
+        if self.outlier_rule.factor is None:
+            return samples
+        if split not in self.outliers:
+            self.outliers[split] = self.outlier_rule.find(split, samples, self._trajectories(split, samples))
+        return self.outlier_rule.keep(split, samples, self.outliers[split])
+
     def token_texts(self, tokens: Tensor) -> list[str]:
         """The text of each of the test corpus's tokens [n], byte for byte where the tokenizer works on bytes."""
         return self.origin.token_texts("test", tokens)
@@ -174,7 +184,7 @@ class TrajectoryDataModule(LightningDataModule):
     def train_moments(self, device: torch.device) -> Moments:
         """Moments of the train trajectories over [sublayers, width], in one pass that the processes share."""
         moments = Moments.zeros(1, self.sublayers, self.width, device=device)
-        for batch in self._trajectories("train", self._chosen("train"), shared=True):
+        for batch in self._trajectories("train", self.samples("train"), shared=True):
             for states in batch.states.to(device).split(self.batch_size):
                 moments = Moments.merge(moments, Moments.of(states))
         everywhere = zip(*(processes.gather(field) for field in moments), strict=True)
@@ -211,24 +221,6 @@ class TrajectoryDataModule(LightningDataModule):
         text_of = self.origin.open(CORPUS_OF[name]).text_of
         self.splits[name] = ((text_of >= start) & (text_of < end)).nonzero().flatten()
 
-    def _chosen(self, split: str) -> Tensor:
-        """A split's samples, less the outliers if they are to be dropped, once its corpus is ready to be read."""
-        self._origin_here().prepare(CORPUS_OF[split])
-        samples = self.splits[split]
-        if self.outlier_norm_factor is None:
-            return samples
-        if split not in self.outliers:
-            batches = self._trajectories(split, samples)
-            norms = torch.cat([batch.states.float().norm(dim=-1).cpu() for batch in batches])
-            self.outliers[split] = samples[norm_outliers(norms, self.outlier_norm_factor)]
-            if processes.rank() == 0:
-                done = "dropped" if self.drop_outliers else "kept"
-                print(f"{split}: {len(self.outliers[split])} of {len(samples)} samples are outliers, {done}")
-        kept = samples[~torch.isin(samples, self.outliers[split])] if self.drop_outliers else samples
-        if len(kept) == 0:
-            raise InputError("--data.outlier_norm_factor", self.outlier_norm_factor, f"drops every {split} sample")
-        return kept
-
     def _trajectories(self, split: str, samples: Tensor, shared: bool = False) -> Iterator[TrajectoryBatch]:
         """Trajectories of these samples in order, or this process's share of them."""
         source = self.origin.open(CORPUS_OF[split])
@@ -237,7 +229,7 @@ class TrajectoryDataModule(LightningDataModule):
             yield self.origin.run(source.__getitems__(part.tolist()))
 
     def _loader(self, split: str, shuffle: bool = False) -> DataLoader[CaptureRequest | TrajectoryBatch]:
-        batches = GlobalBatches(self._chosen(split), self.batch_size, self.seed if shuffle else None)
+        batches = GlobalBatches(self.samples(split), self.batch_size, self.seed if shuffle else None)
         return DataLoader(
             self.origin.open(CORPUS_OF[split]),
             batch_sampler=batches,

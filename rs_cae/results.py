@@ -1,11 +1,13 @@
 """What a test leaves behind: xarray datasets under ``RUN_DIR/results`` and headline numbers in ``metrics.json``."""
 
 import math
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import xarray as xr
+from torch import Tensor
 
 from rs_cae.sublayers import SublayerLayout
 
@@ -21,6 +23,7 @@ class Headline:
         high: Upper end.
         null: The value under the null model that could have said no.
         p: Probability of a value at least as far out under the null.
+        sentence: What it says, in words, its null beside it.
     """
 
     value: float
@@ -29,6 +32,7 @@ class Headline:
     high: float | None = None
     null: float | None = None
     p: float | None = None
+    sentence: str | None = None
 
 
 def depth_coordinates(layout: SublayerLayout) -> dict[str, tuple[str, list[Any]]]:
@@ -40,6 +44,32 @@ def depth_coordinates(layout: SublayerLayout) -> dict[str, tuple[str, list[Any]]
         "transition": ("transition", layout.transition_labels),
         "kind": ("transition", layout.transition_kinds),
     }
+
+
+@dataclass
+class Findings:
+    """What an analysis found: variables of a dataset and headline numbers.
+
+    Attributes:
+        variables: By name: dimensions, values, and their meaning and unit.
+        headlines: By name.
+    """
+
+    variables: dict[str, tuple[tuple[str, ...], np.ndarray, dict[str, str]]] = field(default_factory=dict)
+    headlines: dict[str, Headline] = field(default_factory=dict)
+
+    def add(self, name: str, dimensions: str, values: Tensor, meaning: str, unit: str = "1") -> None:
+        """Add a variable.
+
+        Args:
+            name: Of the variable.
+            dimensions: Their names, with blanks between.
+            values: Of as many dimensions.
+            meaning: A few words, for axes and for readers of the file.
+            unit: Of the values; 1 if they have none.
+        """
+        described = {"long_name": meaning, "units": unit}
+        self.variables[name] = (tuple(dimensions.split()), values.detach().cpu().numpy(), described)
 
 
 def write_dataset(path: Path, dataset: xr.Dataset, attributes: dict[str, str | int | float]) -> None:

@@ -63,8 +63,8 @@ class ExplainedVariance(Callback):
         nulls = {"explained_variance_pooled": 0.0, "explained_variance_standardized_pooled": 0.0}
         nulls["r2_pooled"] = float(variance.r2_of_sublayer_means(targets.pooled()))
         for name, null in nulls.items():
-            ends = {end: float(value) for end, value in values[name].items()}
-            record.add_headline(name, Headline(**ends, unit="1", null=null))
+            measured, low, high = (float(values[name][end]) for end in ("value", "low", "high"))
+            record.add_headline(name, Headline(measured, "1", low, high, null))
 
 
 def _with_intervals(targets: Moments, residuals: Moments, scale: Tensor) -> dict[str, dict[str, Tensor]]:

@@ -102,12 +102,13 @@ class RunRecord(Callback):
         write_json(self.folder.metrics, headlines_as_json(self.headlines))
 
     def _print(self) -> None:
-        table = Table("", "value", "95 % interval", "null", title="Test", title_justify="left")
+        table = Table("", "value", "95 % interval", "null", "p", title="Test", title_justify="left")
         for name, line in self.headlines.items():
             interval = "" if line.low is None or line.high is None else f"{line.low:.4g} to {line.high:.4g}"
             null = "" if line.null is None else f"{line.null:.4g}"
             unit = "" if line.unit == "1" else f" {line.unit}"
-            table.add_row(name.replace("_", " "), f"{line.value:.4g}{unit}", interval, null)
+            p = "" if line.p is None else f"{line.p:.2g}"
+            table.add_row(name.replace("_", " "), f"{line.value:.4g}{unit}", interval, null, p)
         console = Console()
         console.print(table)
         if self.notes.get("outlier_samples"):

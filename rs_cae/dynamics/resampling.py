@@ -111,7 +111,7 @@ def half_samples(texts: Tensor, halves: int = 20, seed: int = 0) -> list[Tensor]
 def deviation_interval(value: Tensor, draws: Tensor, level: float = 0.95) -> tuple[Tensor, Tensor]:
     """The value, less and plus its standard error by resamples [draws, ...] times Student's t.
 
-    For where the resamples' mean is itself off, as that of noisier estimates is, so that quantiles would miss the value.
+    For statistics whose resamples are off in the mean, as noisier estimates are, so that quantiles miss the value.
     """
     half = float(student.ppf((1 + level) / 2, len(draws) - 1)) * draws.std(dim=0)
     return value - half, value + half

@@ -16,7 +16,7 @@ import torch
 from scipy.stats import false_discovery_control
 from torch import Tensor
 
-from rs_cae.dynamics.rotations import gradient, rotation_count
+from rs_cae.dynamics.rotations import gradient, rotation_count, turning
 
 
 class Rearrangement(NamedTuple):
@@ -113,6 +113,32 @@ def surrogate_counts(traces: Tensor, kinds: list[str], name: str, draws: int = 1
         counts[number] = drawn
     undefined = rotation_count(traces).isnan()
     return torch.from_numpy(counts).to(traces.device).masked_fill(undefined, torch.nan)
+
+
+def surrogate_turning(traces: Tensor, kinds: list[str], name: str, draws: int, seed: int = 0) -> Tensor:
+    """Mean over units of the turning at each inner sublayer, in each draw of a surrogate.
+
+    Args:
+        traces: [sublayers, units], sample-mean traces.
+        kinds: Kind of each transition, sublayers - 1 of them.
+        name: Of a surrogate of increments.
+        draws: How many.
+        seed: Of the draws, which are those of ``surrogate_counts``.
+
+    Returns:
+        [draws, sublayers - 2] in float64, in turns; units with a constant trace do not count.
+    """
+    surrogate, increments = SURROGATES[name], traces.double().diff(dim=0)
+    undefined = rotation_count(traces).isnan()
+    turns = traces.new_empty(draws, max(len(traces) - 2, 0), dtype=torch.float64)
+    for draw in range(draws):
+        arrangement = surrogate.draw(np.random.default_rng([seed, draw]), np.asarray(kinds))
+        assert surrogate.of_increments
+        assert arrangement.mixing is None
+        order, sign = (torch.from_numpy(part).to(traces.device) for part in arrangement[:2])
+        walk = torch.nn.functional.pad((increments[order] * sign[:, None]).cumsum(dim=0), (0, 0, 1, 0))
+        turns[draw] = turning(walk).masked_fill(undefined, torch.nan).nanmean(dim=1)
+    return turns
 
 
 def _counted(traces: Tensor, kinds: list[str], name: str, draws: int, seed: int) -> Iterator[np.ndarray]:

@@ -1,5 +1,8 @@
 """One look for all figures."""
 
+from typing import NamedTuple
+
+import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
@@ -9,6 +12,18 @@ ACROSS = "#2166ac"
 ACCENT = "#7b3294"
 GREY = "0.55"
 DEPTH_MAP = "viridis"
+
+
+class Control(NamedTuple):
+    """Another run's results, drawn in grey behind those of the run that is shown.
+
+    Attributes:
+        label: What it is, such as ``untrained``.
+        results: The same dataset of that run.
+    """
+
+    label: str
+    results: xr.Dataset
 
 
 def single_panel(width: float = 5.2, height: float = 3.6) -> tuple[Figure, Axes]:

@@ -119,6 +119,8 @@ class Tokenization:
         position: ``last``: the last token of each text. ``random``: one drawn evenly. ``all``: every token.
         max_positions: With ``all``, at most this many tokens of a text, drawn evenly without replacement.
         seed: Seed of what is drawn, which depends on it and the text's number alone.
+        shuffle: Whether tokens are put into random order, as a control for what context contributes; its BOS stays
+            where it is, and so does the token that is read, unless all are.
     """
 
     tokenizer: PreTrainedTokenizerBase
@@ -126,6 +128,7 @@ class Tokenization:
     position: TokenPosition = "last"
     max_positions: int | None = None
     seed: int = 0
+    shuffle: bool = False
 
     def __call__(self, texts: Sequence[str]) -> TokenizedTexts:
         """Tokenize a corpus.
@@ -139,6 +142,8 @@ class Tokenization:
             raise ValueError(f"text {empty} has no tokens")
         rows = [self._fitted(ids) for ids in whole]
         positions = [self._positions(ids, number) for number, ids in enumerate(rows)]
+        if self.shuffle:
+            rows = [self._shuffled(ids, positions[number], number) for number, ids in enumerate(rows)]
         lengths = torch.tensor([0, *map(len, rows)])
         counts = torch.tensor([len(places) for places in positions])
         digests = [hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest()[:8] for text in texts]
@@ -177,3 +182,13 @@ class Tokenization:
         most = len(ids) - first if self.max_positions is None else self.max_positions
         drawn = torch.randperm(len(ids) - first, generator=generator)[:most]
         return sorted((drawn + first).tolist())
+
+    def _shuffled(self, ids: list[int], positions: list[int], number: int) -> list[int]:
+        first = int(len(ids) > 1 and self._starts_with_bos(ids))
+        stays = set(range(first)) | (set(positions) if self.position != "all" else set())
+        moves = [place for place in range(len(ids)) if place not in stays]
+        generator = torch.Generator().manual_seed(self.seed * 1_000_003 + number)
+        shuffled = list(ids)
+        for place, other in zip(moves, torch.randperm(len(moves), generator=generator).tolist(), strict=True):
+            shuffled[place] = ids[moves[other]]
+        return shuffled

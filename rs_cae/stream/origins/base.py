@@ -27,6 +27,7 @@ class CaptureSpec:
         tokens_per_batch: Tokens that run together, padding among them.
         chunk_size: Samples that are captured together and share a shard; None for what suits their size.
         memory_budget_bytes: Up to this size trajectories stay in memory.
+        shuffle_tokens: Whether a text's tokens are put into random order; see ``Tokenization``.
     """
 
     position: TokenPosition = "last"
@@ -35,6 +36,7 @@ class CaptureSpec:
     tokens_per_batch: int = TOKENS_PER_BATCH
     chunk_size: int | None = None
     memory_budget_bytes: float = 4e9
+    shuffle_tokens: bool = False
 
     def samples_per_chunk(self, sublayers: int, width: int) -> int:
         """The chunk size, by default that of 256 MB in float32, at most 1024."""
@@ -111,7 +113,7 @@ class Origin(ABC):
     def options(self, role: str) -> dict[str, Any]:
         """The options by which the captures of a corpus differ, by name."""
         corpus, spec = self.corpora[role], self.capture
-        drawn = self.model.random_init or spec.position != "last"
+        drawn = self.model.random_init or spec.position != "last" or spec.shuffle_tokens
         return {
             "data.model": self.model.name,
             "data.revision": self.model.revision,
@@ -123,5 +125,6 @@ class Origin(ABC):
             "data.max_chars": corpus.max_chars,
             "data.token_position": spec.position,
             "data.max_positions": spec.max_positions,
+            "data.shuffle_tokens": spec.shuffle_tokens or None,  # older caches do not say
             "data.seed": spec.seed if drawn else None,
         }

@@ -76,7 +76,9 @@ class LiveOrigin(Origin):
         """
         if role not in self.plans:
             spec, context = self.capture, context_of(self.config)
-            tokenization = Tokenization(self.tokenizer, context, spec.position, spec.max_positions, spec.seed)
+            tokenization = Tokenization(
+                self.tokenizer, context, spec.position, spec.max_positions, spec.seed, spec.shuffle_tokens
+            )
             chunk_size = spec.samples_per_chunk(len(self.layout), self.width)
             tokenized = self._tokenized(role, tokenization)
             self.plans[role] = CapturePlan(tokenized, spec.tokens_per_batch, chunk_size)

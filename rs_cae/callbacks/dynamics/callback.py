@@ -1,0 +1,139 @@
+"""The callback: takes batches in, and hands what follows from them to the record."""
+
+import json
+from typing import Any
+
+import torch
+import xarray as xr
+from lightning import Callback, LightningModule, Trainer
+from rich.progress import Progress
+
+from rs_cae import processes
+from rs_cae.callbacks.dynamics.information import INTERVAL_UNITS, InformationPlan, information_findings
+from rs_cae.callbacks.dynamics.rotations import rotation_findings
+from rs_cae.callbacks.dynamics.vectors import correlation_findings, kinematics_findings
+from rs_cae.callbacks.run_record import RunRecord
+from rs_cae.dynamics.information import Estimator
+from rs_cae.dynamics.kinematics import Kinematics
+from rs_cae.dynamics.rotations import rotation_count
+from rs_cae.dynamics.surrogates import SURROGATES
+from rs_cae.errors import InputError
+from rs_cae.metrics.resampled import MeanKinematics, ResampledMean, UnitBootstrap
+from rs_cae.metrics.samples import PerSample
+from rs_cae.metrics.transitions import TransitionStatistics
+from rs_cae.results import Findings, depth_coordinates
+from rs_cae.stream.trajectories import TrajectoryBatch
+
+
+class Dynamics(Callback):
+    """The dynamics of the test trajectories in full width: no reducer is asked.
+
+    Args:
+        mi_estimator: Of mutual information: ``ksg``, ``binned`` or ``gaussian``.
+        mi_units: Units whose mutual information is estimated, drawn evenly; all if null.
+        mi_samples: Samples behind it, drawn evenly, at most: its cost grows faster than their number.
+        mi_halves: Half-samples behind its intervals.
+        surrogates: Draws of each surrogate of the rotation counts.
+        bootstrap: Resamples of the texts behind the other intervals.
+        seed: Of everything that is drawn.
+    """
+
+    def __init__(
+        self,
+        mi_estimator: Estimator = "ksg",
+        mi_units: int | None = None,
+        mi_samples: int = 1000,
+        mi_halves: int = 20,
+        surrogates: int = 1000,
+        bootstrap: int = 1000,
+        seed: int = 0,
+    ) -> None:
+        least = {"mi_units": 1, "mi_samples": 1, "mi_halves": 2, "surrogates": 2, "bootstrap": 2}
+        given = {"mi_units": mi_units, "mi_samples": mi_samples, "mi_halves": mi_halves}
+        given |= {"surrogates": surrogates, "bootstrap": bootstrap}
+        for option, value in given.items():
+            if value is not None and value < least[option]:
+                raise InputError(f"--dynamics.{option}", value, f"must be at least {least[option]}")
+        self.mi_estimator, self.mi_units = mi_estimator, mi_units
+        self.mi_samples, self.mi_halves = mi_samples, mi_halves
+        self.surrogates, self.bootstrap, self.seed = surrogates, bootstrap, seed
+
+    def on_test_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Choose units and samples, and begin anew."""
+        data: Any = trainer.datamodule  # type: ignore[attr-defined]
+        generator = torch.Generator().manual_seed(self.seed)
+        self.units = torch.randperm(data.width, generator=generator)[: self.mi_units].sort().values
+        self.interval_units = torch.randperm(data.width, generator=generator)[:INTERVAL_UNITS].sort().values
+        samples = data.samples("test")
+        self.informative = samples[torch.randperm(len(samples), generator=generator)[: self.mi_samples]]
+        again = {"draws": self.bootstrap, "seed": self.seed}
+        device = pl_module.device
+        self.moments = TransitionStatistics(data.sublayers, data.width).to(device)
+        self.resampled = UnitBootstrap(data.sublayers, len(self.interval_units), **again).to(device)
+        self.kinematics = MeanKinematics(data.sublayers, **again).to(device)
+        self.turns = ResampledMean(2 * data.width, **again).to(device)
+        self.rows, self.read = PerSample().to(device), PerSample().to(device)
+        self.states, self.texts = PerSample().to(device), PerSample().to(device)
+
+    def on_test_batch_end(
+        self,
+        trainer: Trainer,
+        pl_module: LightningModule,
+        outputs: Any,
+        batch: TrajectoryBatch,
+        batch_idx: int,
+        dataloader_idx: int = 0,
+    ) -> None:
+        """Take in a batch."""
+        device = batch.states.device
+        kinematics = Kinematics.of(batch.states)
+        self.moments.update(batch.states)
+        self.kinematics.update(kinematics, batch.texts)
+        self.rows.update(torch.cat([*kinematics], dim=1).float(), batch.samples)
+        self.read.update(torch.stack([batch.tokens, batch.texts, batch.positions], dim=1), batch.samples)
+        self.resampled.update(batch.states[:, :, self.interval_units.to(device)], batch.texts)
+        turns = rotation_count(batch.states)
+        self.turns.update(torch.cat([turns.nan_to_num(), turns.isfinite()], dim=1), batch.texts)
+        chosen = torch.isin(batch.samples, self.informative.to(device))
+        self.states.update(batch.states[chosen][:, :, self.units.to(device)], batch.samples[chosen])
+        self.texts.update(batch.texts[chosen], batch.samples[chosen])
+
+    def on_test_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Compute, and hand the record variables and headlines."""
+        data: Any = trainer.datamodule  # type: ignore[attr-defined]
+        layout, moments, resampled = data.layout, self.moments.moments(), self.resampled.compute()
+        lengths = [data.sublayers] * 3 + [data.sublayers - 1] * 3
+        rows = Kinematics(*self.rows.compute().split(lengths, dim=1))
+        counted, defined = self.turns.compute().chunk(2, dim=1)
+        kinds = layout.transition_kinds
+        plan = InformationPlan(self.states.compute(), self.texts.rows(), self.mi_estimator, self.mi_halves, self.seed)
+        findings = [
+            correlation_findings(moments, resampled.correlation),
+            kinematics_findings(rows, self.kinematics.compute(), kinds),
+            self._informed(plan, data.width, show=trainer.progress_bar_callback is not None),
+            rotation_findings(moments.mean, resampled.mean[1:], counted / defined, kinds, self.surrogates, self.seed),
+            self._read(data),
+        ]
+        record = RunRecord.of(trainer)
+        names = {"surrogate": ("surrogate", list(SURROGATES))}
+        for found in findings:
+            record.add_variables("dynamics", xr.Dataset(found.variables, coords=depth_coordinates(layout) | names))
+            for name, headline in found.headlines.items():
+                record.add_headline(name, headline)
+        chosen = {"estimator": self.mi_estimator, "units": len(self.units), "samples": len(self.informative)}
+        record.add_attribute("mutual_information", json.dumps(chosen))
+
+    def _informed(self, plan: InformationPlan, width: int, show: bool) -> Findings:
+        """The findings on mutual information, under a progress bar."""
+        with Progress(disable=not show or processes.rank() > 0) as bar:
+            task = bar.add_task("mutual information", total=plan.work)
+            return information_findings(plan, self.units, width, lambda units: bar.advance(task, units))
+
+    def _read(self, data: Any) -> Findings:
+        """Which token of which text each sample is."""
+        found = Findings()
+        tokens, texts, positions = self.read.compute().reshape(-1, 3).unbind(dim=1)
+        found.add("last_token", "sample", tokens, "id of the token that is read")
+        found.add("text", "sample", texts, "number of the text")
+        found.add("position", "sample", positions, "place of the token in its text", "token")
+        return found
