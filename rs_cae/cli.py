@@ -18,7 +18,7 @@ from lightning.pytorch.loggers import CSVLogger, Logger
 from rs_cae import processes
 from rs_cae.callbacks import Dynamics, ExplainedVariance, LatentTrajectory, ReadTokens, RunRecord
 from rs_cae.callbacks.wandb_logger import finish, wandb_logger
-from rs_cae.commands import cache, verify
+from rs_cae.commands import cache, report, verify
 from rs_cae.commands.joining import Joined, join_run
 from rs_cae.commands.messages import constructor_problem
 from rs_cae.commands.parser import OneLineParser
@@ -30,8 +30,8 @@ from rs_cae.run_folder import RunFolder
 
 DEFAULT_MODEL = "rs_cae.modules.AutoencoderModule"
 TRAINER_DEFAULTS = {"max_epochs": 40, "num_sanity_val_steps": 0, "enable_model_summary": False, "log_every_n_steps": 10}
-OWN_COMMANDS = {"cache": cache.run, "verify": verify.run}
-NOT_PART_OF_A_RUN = ("config", "run_dir", "test_after", "ckpt_path", "weights_only", "verbose")
+OWN_COMMANDS = {"cache": cache.run, "verify": verify.run, "report": report.run}
+NOT_PART_OF_A_RUN = ("config", "run_dir", "report", "test_after", "ckpt_path", "weights_only", "verbose")
 
 
 class RunCLI(LightningCLI):
@@ -77,6 +77,7 @@ class RunCLI(LightningCLI):
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
         """Add what all commands share."""
         parser.add_argument("--run_dir", type=str | None, default=None, help="Holds everything that the run writes.")
+        parser.add_argument("--report", type=bool, default=True, help="Draw figures at the end of a test.")
         parser.add_argument("--wandb", type=bool, default=False, help="Log to Weights & Biases; offline without a key.")
         parser.add_lightning_class_args(ExplainedVariance, "explained_variance")
         parser.add_lightning_class_args(LatentTrajectory, "latent_trajectory")
@@ -117,7 +118,7 @@ class RunCLI(LightningCLI):
         if options.wandb:
             loggers.append(wandb_logger(self.folder.path))
         attributes = attributes_of(yaml.safe_load(self._run_config()), self.identity)
-        callbacks: list[Any] = [RunRecord(self.folder, attributes), ReadTokens()]
+        callbacks: list[Any] = [RunRecord(self.folder, attributes, options.report), ReadTokens()]
         if self.subcommand == "fit":
             checkpoints = self.folder.checkpoints
             callbacks.append(

@@ -1,14 +1,17 @@
 """What a test leaves behind: xarray datasets under ``RUN_DIR/results`` and headline numbers in ``metrics.json``."""
 
 import math
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import xarray as xr
 from torch import Tensor
 
+from rs_cae.figures.catalogue import drawable
+from rs_cae.figures.style import Control
 from rs_cae.sublayers import SublayerLayout
 
 
@@ -46,6 +49,18 @@ def depth_coordinates(layout: SublayerLayout) -> dict[str, tuple[str, list[Any]]
     }
 
 
+class Controls(NamedTuple):
+    """Another run that figures show in grey.
+
+    Attributes:
+        label: What it is, such as ``untrained``.
+        datasets: Its results, by name.
+    """
+
+    label: str
+    datasets: Mapping[str, xr.Dataset]
+
+
 @dataclass
 class Findings:
     """What an analysis found: variables of a dataset and headline numbers.
@@ -72,18 +87,57 @@ class Findings:
         self.variables[name] = (tuple(dimensions.split()), values.detach().cpu().numpy(), described)
 
 
-def write_dataset(path: Path, dataset: xr.Dataset, attributes: dict[str, str | int | float]) -> None:
+def write_dataset(path: Path, dataset: xr.Dataset) -> None:
     """Write a dataset in NetCDF 4, whole or not at all, compressed.
 
     Args:
         path: Ends in ``.nc``.
-        dataset: What is written.
-        attributes: Strings and numbers that say where it comes from.
+        dataset: What is written, its attributes strings and numbers that say where it comes from.
     """
     temporary = path.with_suffix(".partial")
     encoding = {name: {"zlib": True, "complevel": 4} for name, data in dataset.data_vars.items() if data.ndim}
-    dataset.assign_attrs({**dataset.attrs, **attributes}).to_netcdf(temporary, engine="h5netcdf", encoding=encoding)
+    dataset.to_netcdf(temporary, engine="h5netcdf", encoding=encoding)
     temporary.replace(path)
+
+
+def write_figures(folder: Path, datasets: Mapping[str, xr.Dataset], controls: Sequence[Controls] = ()) -> list[str]:
+    """Draw every figure whose variables are there.
+
+    Args:
+        folder: Holds ``NAME.png`` of each.
+        datasets: By name.
+        controls: Other runs, drawn in grey behind.
+
+    Returns:
+        Their names.
+    """
+    drawings = drawable(datasets)
+    for name, drawing in drawings.items():
+        beside = [Control(label, held[drawing.dataset]) for label, held in controls if drawing.dataset in held]
+        dataset = datasets[drawing.dataset]
+        figure = drawing.draw(dataset, beside)
+        figure.supxlabel(_origin_of(dataset), fontsize=6, color="0.4", x=0.99, ha="right")
+        temporary = folder / f".{name}.png"
+        figure.savefig(temporary)
+        temporary.replace(folder / f"{name}.png")
+    return list(drawings)
+
+
+def control_label(attributes: Mapping[str, Any]) -> str:
+    """What makes a run a control, by a dataset's attributes: untrained weights, shuffled tokens; empty if nothing."""
+    marks = {"random_init": "untrained", "shuffle_tokens": "shuffled tokens"}
+    return ", ".join(label for name, label in marks.items() if attributes.get(name))
+
+
+def _origin_of(dataset: xr.Dataset) -> str:
+    """Which model read which texts, below a figure."""
+    attributes = dataset.attrs
+    what = [
+        str(attributes.get("language_model", "")),
+        control_label(attributes),
+        str(attributes.get("test_corpus", "")),
+    ]
+    return " · ".join(part for part in [*what, f"{dataset.sizes['sample']} samples"] if part)
 
 
 def open_dataset(run_dir: Path | str, name: str) -> xr.Dataset:

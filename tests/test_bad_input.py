@@ -98,7 +98,16 @@ CASES = [
     ("verify not_a_run", "verify not_a_run: holds no cache"),
     ("verify --data.model bert", "--data.model bert: family 'bert' is not a known decoder"),
     ("verify --data.device_map nope --data.model demo", "--data.device_map nope: cannot be used"),
-    ("frobnicate", "rs_cae frobnicate: expected a command, one of fit, validate, test, cache, verify"),
+    ("fit --dynamics.mi_units 0", "--dynamics.mi_units 0: must be at least 1"),
+    ("fit --dynamics.surrogates 1", "--dynamics.surrogates 1: must be at least 2"),
+    ("fit --dynamics.mi_estimator guess", "--dynamics.mi_estimator guess: expected one of ksg, binned, gaussian"),
+    ("report", "report : the following arguments are required: run_dir"),
+    ("report nowhere", "report nowhere: holds no run"),
+    ("report not_a_run", "report not_a_run: holds no run"),
+    ("report other_run", "report other_run: holds no results; `python -m rs_cae test --run_dir other_run` makes them"),
+    ("report other_run --control", "report : argument --control: expected one argument"),
+    ("report other_run --contrl x", "report : unrecognized arguments: --contrl x"),
+    ("frobnicate", "rs_cae frobnicate: expected a command, one of fit, validate, test, cache, verify, report"),
     ("", "rs_cae : expected a command, one of"),
 ]
 

@@ -1,12 +1,11 @@
-"""Pearson's r of units between sublayers, from moments that merge, against NumPy and against processes it is known of."""
-
-import itertools
+"""Pearson's r of units between sublayers, from moments that merge: against NumPy, and of processes with a known r."""
 
 import numpy as np
 import pytest
 import torch
 
 from rs_cae.dynamics import TransitionMoments, correlation, correlation_of_unrelated_updates
+from rs_cae.metrics import UnitBootstrap
 
 SAMPLES, SUBLAYERS, WIDTH = 983, 4, 5
 
@@ -29,7 +28,8 @@ def r_of(states):
 def by_numpy(states):
     h = states.double().numpy()
     transitions, units = range(h.shape[1] - 1), range(h.shape[2])
-    return np.array([[np.corrcoef(h[:, t, u], h[:, t + 1, u])[0, 1] for u in units] for t in transitions])
+    with np.errstate(invalid="ignore"):
+        return np.array([[np.corrcoef(h[:, t, u], h[:, t + 1, u])[0, 1] for u in units] for t in transitions])
 
 
 def pairs(start, end):
@@ -91,7 +91,7 @@ def test_parts_merge_to_the_whole_in_any_order(size):
 
 def test_no_samples_add_nothing():
     part, nothing = TransitionMoments.of(planted()), TransitionMoments.zeros(SUBLAYERS, WIDTH)
-    assert_same(TransitionMoments.merge(nothing, part, nothing), part)
+    assert_same(TransitionMoments.merge(nothing, nothing, part, nothing), part)
     assert TransitionMoments.merge(nothing, nothing).count == 0
     assert correlation(TransitionMoments.merge(nothing, nothing)).isnan().all()
     assert correlation_of_unrelated_updates(nothing).isnan().all()
@@ -204,5 +204,36 @@ def test_r_tells_related_updates_from_unrelated_ones():
 def test_states_that_stay_have_an_r_of_one_either_way():
     x = torch.randn(20, 3, generator=torch.Generator().manual_seed(0))
     moments = TransitionMoments.of(pairs(x, x))
-    for function, unit in itertools.product((correlation, correlation_of_unrelated_updates), range(3)):
-        assert function(moments)[0, unit] == pytest.approx(1, abs=1e-12)
+    for function in (correlation, correlation_of_unrelated_updates):
+        torch.testing.assert_close(function(moments), torch.ones(1, 3, dtype=torch.float64), **EXACT)
+
+
+def resampled(states, texts):
+    """Mean activations and both correlations, then those of 400 draws of the texts; of each unit by itself."""
+    found = []
+    for unit in states.split(1, dim=2):
+        metric = UnitBootstrap(unit.shape[1], 1, draws=400)
+        metric.update(unit, texts)
+        found.append(metric.compute())
+    return [torch.stack(values, dim=-1) for values in zip(*found, strict=True)]
+
+
+@pytest.mark.parametrize("pull", [0.0, 0.8])
+def test_resamples_deviate_by_the_standard_error(pull):
+    states = updated(pull, units=20)
+    mean, r, _ = resampled(states, torch.arange(SAMPLES))
+    # a mean over units: each deviation is uncertain by 1 / sqrt(2 * 400) of itself, and units share the draws
+    error = states.std(dim=0) / SAMPLES**0.5
+    assert abs((mean[1:, ..., 0, :].std(dim=0) / error).mean() - 1) < 0.04
+    assert abs((r[1:].std(dim=0) / standard_error(r_of(states.clone()))).mean() - 1) < 0.06
+    assert ((mean[1:, ..., 0, :].mean(dim=0) - states.mean(dim=0)).abs() < 5 * error / 400**0.5).all()
+
+
+def test_samples_of_one_text_are_drawn_together():
+    states, texts = updated(0.8, units=10)[:200], torch.arange(200)
+    repeated = states.repeat_interleave(4, dim=0)
+    together, apart = (resampled(repeated, labels) for labels in (texts.repeat_interleave(4), torch.arange(800)))
+    for field, once in enumerate(resampled(states, texts)):
+        torch.testing.assert_close(together[field], once, **EXACT)  # copies add no certainty
+        ratio = together[field][1:].std(dim=0) / apart[field][1:].std(dim=0)
+        assert abs(ratio.mean() - 2) < 0.1

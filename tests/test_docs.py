@@ -16,7 +16,7 @@ from rs_cae.stream import LanguageModelSpec
 
 ROOT = Path(__file__).resolve().parent.parent
 CONFIGS = sorted((ROOT / "configs").rglob("*.yaml"))
-PAGES = [ROOT / "README.md", ROOT / "docs" / "capture.md"]
+PAGES = [ROOT / "README.md", ROOT / "docs" / "capture.md", ROOT / "docs" / "dynamics.md"]
 BLOCKS = [block for page in PAGES for block in re.findall(r"```bash\n(.*?)```", page.read_text(), re.DOTALL)]
 COMMANDS = [
     line.partition("-m rs_cae ")[2]
@@ -26,9 +26,10 @@ COMMANDS = [
 ]
 NEEDS_HUB = ("smollm2", "llama-3.1")
 FEW = {"fit": ["--data.n_train=20", "--data.n_test=10"], "cache": ["--data.n_train=20", "--data.n_test=10"]}
+DRAWS = ["--dynamics.surrogates=19", "--dynamics.bootstrap=20", "--dynamics.mi_halves=2"]
 QUIET = {
-    "fit": ["--trainer.max_epochs=1", "--trainer.enable_progress_bar=false"],
-    "test": ["--data.n_test=10", "--trainer.enable_progress_bar=false"],
+    "fit": ["--trainer.max_epochs=1", "--trainer.enable_progress_bar=false", "--report=false", *DRAWS],
+    "test": ["--data.n_test=10", "--trainer.enable_progress_bar=false", "--report=false", *DRAWS],
 }
 RESUMED = ["--data.n_train=20", "--trainer.max_epochs=2", "--trainer.enable_progress_bar=false"]
 

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import math
 import os
 import subprocess
 import sys
@@ -73,15 +74,22 @@ def losses(run_dir: Path) -> list[list[float]]:
 
 def assert_same_results(one: Path, other: Path, tolerance: float) -> None:
     values = [
-        {name: line["value"] for name, line in json.loads((run_dir / "metrics.json").read_text()).items()}
+        {
+            f"{name} {end}": math.nan if line[end] is None else line[end]
+            for name, line in json.loads((run_dir / "metrics.json").read_text()).items()
+            for end in ("value", "null", "p")
+        }
         for run_dir in (one, other)
     ]
-    assert values[0] == pytest.approx(values[1], rel=tolerance)
+    assert values[0] == pytest.approx(values[1], rel=tolerance, nan_ok=True)
     latents = [open_dataset(run_dir, "latent") for run_dir in (one, other)]
     assert latents[0].sizes["sample"] == latents[1].sizes["sample"] == TEST_TEXTS
     np.testing.assert_array_equal(*(latent["text"] for latent in latents))
     for name in ("explained_variance", "explained_variance_low", "mean_trajectory", "layer_distance_high"):
         np.testing.assert_allclose(*(latent[name] for latent in latents), rtol=tolerance, atol=tolerance)
+    dynamics = [open_dataset(run_dir, "dynamics") for run_dir in (one, other)]
+    for name in dynamics[0].data_vars:
+        np.testing.assert_allclose(*(part[name] for part in dynamics), rtol=tolerance, atol=tolerance, err_msg=name)
 
 
 @pytest.fixture(scope="module")

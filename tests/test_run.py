@@ -11,6 +11,7 @@ from transformers import AutoTokenizer, LlamaConfig, LlamaForCausalLM
 
 from rs_cae.cli import main
 from rs_cae.demo.corpus import load_test_paragraphs
+from rs_cae.figures.catalogue import FIGURES
 from rs_cae.modules import AutoencoderModule
 from rs_cae.results import open_dataset
 from rs_cae.stream import LanguageModelSpec, capture_texts
@@ -44,7 +45,8 @@ def workplace(tmp_path_factory):
 def options(workplace: Path) -> list[str]:
     data = {"model": "llama", "train_corpus": "train.txt", "test_corpus": "test.txt"}
     words = [f"--data.{name}={workplace / value}" for name, value in data.items()]
-    return [*words, "--data.batch_size=16", "--trainer.enable_progress_bar=false", "--trainer.max_epochs=3"]
+    few = ["--dynamics.surrogates=19", "--dynamics.bootstrap=20", "--dynamics.mi_halves=2"]
+    return [*words, *few, "--data.batch_size=16", "--trainer.enable_progress_bar=false", "--trainer.max_epochs=3"]
 
 
 @pytest.fixture(scope="module")
@@ -87,7 +89,7 @@ def test_headlines_stand_beside_a_null_or_an_interval(run_dir):
     headlines = json.loads((run_dir / "metrics.json").read_text())
     assert "explained_variance_pooled" in headlines
     for name, line in headlines.items():
-        assert set(line) == {"value", "low", "high", "null", "p", "unit"}
+        assert set(line) == {"value", "low", "high", "null", "p", "unit", "sentence"}
         assert line["null"] is not None or line["low"] <= line["value"] <= line["high"], name
 
 
@@ -124,23 +126,19 @@ def test_losses_and_learning_rate_are_in_the_csv(run_dir):
 
 def test_figures_are_drawn(run_dir):
     names = {path.stem for path in (run_dir / "figures").glob("*.png")}
-    assert names == {"explained_variance", "layer_distance", "mean_trajectory"}
+    assert names == FIGURES.keys()
 
 
 def test_weights_and_biases_gets_the_figures(run_dir):
     images = (run_dir / "wandb").glob("offline-run-*/files/media/images/test/*.png")
-    assert {path.name.rpartition("_")[0].rpartition("_")[0] for path in images} == {
-        "explained_variance",
-        "layer_distance",
-        "mean_trajectory",
-    }
+    assert {path.name.rpartition("_")[0].rpartition("_")[0] for path in images} == FIGURES.keys()
 
 
 def test_test_joins_the_run_and_replaces_its_results(run_dir):
     before = open_dataset(run_dir, "latent")
     (run_dir / "results" / "stale.nc").write_text("from an older test")
-    assert main(["test", f"--run_dir={run_dir}", "--trainer.enable_progress_bar=false"]) == 0
-    assert [path.name for path in (run_dir / "results").iterdir()] == ["latent.nc"]
+    assert main(["test", f"--run_dir={run_dir}", "--trainer.enable_progress_bar=false", "--report=false"]) == 0
+    assert {path.name for path in (run_dir / "results").iterdir()} == {"dynamics.nc", "latent.nc"}
     after = open_dataset(run_dir, "latent")
     np.testing.assert_array_equal(after["latents"], before["latents"])
     np.testing.assert_array_equal(after["explained_variance"], before["explained_variance"])

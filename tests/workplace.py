@@ -27,6 +27,8 @@ SHARD_SIZE = 10
 COUNTS = {"train": 44, "test": 14}
 SHARDS = [("train", number) for number in range(5)] + [("test", number) for number in range(2)]
 
+FEW_DRAWS = ["--report=false", "--dynamics.surrogates=19", "--dynamics.bootstrap=20", "--dynamics.mi_halves=2"]
+
 
 @dataclass(frozen=True)
 class Workplace:
@@ -61,8 +63,8 @@ class Workplace:
         assert contents(folder) == whole
 
     def fit(self, run_dir: Path, *words: str) -> int:
-        """Run ``rs_cae fit``, then test, in this process."""
-        settings = ["--trainer.max_epochs=2", "--trainer.enable_progress_bar=false", "--data.batch_size=16"]
+        """Run ``rs_cae fit``, then test without figures and with few draws, in this process."""
+        settings = ["--trainer.max_epochs=2", "--trainer.enable_progress_bar=false", "--data.batch_size=16", *FEW_DRAWS]
         return main(["fit", *self.options(*settings, f"--run_dir={run_dir}", "--test_after=true", *words)])
 
     def data(self, **options: Any) -> TrajectoryDataModule:

@@ -7,14 +7,21 @@ from lightning import Callback, LightningModule, Trainer
 from torch import Tensor
 
 from rs_cae.callbacks.run_record import RunRecord
+from rs_cae.callbacks.verdicts import Verdict, sentence
 from rs_cae.dynamics import variance
 from rs_cae.dynamics.moments import Moments
 from rs_cae.dynamics.resampling import jackknife_interval
-from rs_cae.figures.reduced_space import draw_explained_variance
 from rs_cae.metrics.reconstruction import ReconstructionMoments
 from rs_cae.modules import reducer_of
 from rs_cae.results import Headline, depth_coordinates
 from rs_cae.stream.trajectories import TrajectoryBatch
+
+KEPT = Verdict(
+    null="knowing the depth alone",
+    above="the latents tell states of the same depth apart",
+    level="no more than the depth is known",
+    below="less than the depth is known",
+)
 
 
 class ExplainedVariance(Callback):
@@ -59,12 +66,15 @@ class ExplainedVariance(Callback):
                 variables[name if end == "value" else f"{name}_{end}"] = (dimensions, value.cpu().numpy())
         dataset = xr.Dataset(variables, coords=depth_coordinates(layout))
         record.add_variables("latent", dataset)
-        record.add_figure("explained_variance", draw_explained_variance(dataset))
-        nulls = {"explained_variance_pooled": 0.0, "explained_variance_standardized_pooled": 0.0}
-        nulls["r2_pooled"] = float(variance.r2_of_sublayer_means(targets.pooled()))
-        for name, null in nulls.items():
+        depth_alone = float(variance.r2_of_sublayer_means(targets.pooled()))
+        for name, (subject, null) in {
+            "explained_variance_pooled": ("Explained variance of the test states", 0.0),
+            "explained_variance_standardized_pooled": ("Explained variance in standardized units", 0.0),
+            "r2_pooled": ("r2 of the test states about their grand mean", depth_alone),
+        }.items():
             measured, low, high = (float(values[name][end]) for end in ("value", "low", "high"))
-            record.add_headline(name, Headline(measured, "1", low, high, null))
+            words = sentence(subject, measured, low, high, null, None, KEPT)
+            record.add_headline(name, Headline(measured, "1", low, high, null, sentence=words))
 
 
 def _with_intervals(targets: Moments, residuals: Moments, scale: Tensor) -> dict[str, dict[str, Tensor]]:

@@ -10,7 +10,6 @@ from torch import Tensor
 from rs_cae.callbacks.run_record import RunRecord
 from rs_cae.dynamics.kinematics import layer_distance, velocity
 from rs_cae.dynamics.resampling import bootstrap_mean_interval
-from rs_cae.figures.reduced_space import draw_layer_distance, draw_mean_trajectory
 from rs_cae.metrics.samples import PerSample
 from rs_cae.results import Headline, depth_coordinates
 from rs_cae.stream.trajectories import TrajectoryBatch
@@ -72,11 +71,13 @@ class LatentTrajectory(Callback):
         dataset = xr.Dataset(variables, coords=depth_coordinates(layout))
         record = RunRecord.of(trainer)
         record.add_variables("latent", dataset)
-        record.add_figure("mean_trajectory", draw_mean_trajectory(dataset))
-        record.add_figure("layer_distance", draw_layer_distance(dataset))
         length = steps.sum(dim=1)
         low, high = bootstrap_mean_interval(length, self.bootstrap, seed=self.seed, texts=texts)
-        record.add_headline("path_length", Headline(float(length.mean()), "latent units", float(low), float(high)))
+        value, ends = float(length.mean()), (float(low), float(high))
+        words = (
+            f"A text's path through the latent space is {value:.3g} [{ends[0]:.3g}, {ends[1]:.3g}] latent units long."
+        )
+        record.add_headline("path_length", Headline(value, "latent unit", *ends, sentence=words))
 
 
 def widened_range(latents: Tensor, margin: float = 0.05) -> Tensor:

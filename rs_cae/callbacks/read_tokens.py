@@ -59,5 +59,7 @@ class ReadTokens(Callback):
         record.add_variables("latent", xr.Dataset(variables))
         commonest = (tokens == tokens.mode().values).double()
         low, high = bootstrap_mean_interval(commonest, texts=texts)
-        headline = Headline(float(commonest.mean()), "1", float(low), float(high))
+        text = data.token_texts(tokens.mode().values[None])[0]
+        words = f"{float(commonest.mean()):.1%} of the samples are read at the token {text!r}."
+        headline = Headline(float(commonest.mean()), "1", float(low), float(high), sentence=words)
         record.add_headline("share_of_commonest_token", headline)

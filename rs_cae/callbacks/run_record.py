@@ -1,18 +1,18 @@
-"""Keeps what a test finds: datasets, headline numbers and figures, written together when the test has ended."""
+"""Keeps what a test finds, datasets and headline numbers, and writes it, with figures, when the test has ended."""
 
+import math
 import shutil
 from pathlib import Path
 
 import xarray as xr
 from lightning import Callback, LightningModule, Trainer
 from lightning.pytorch.loggers import WandbLogger
-from matplotlib.figure import Figure
 from rich.console import Console
 from rich.table import Table
 
 from rs_cae.atomic_files import write_json
 from rs_cae.errors import InputError
-from rs_cae.results import Headline, headlines_as_json, write_dataset
+from rs_cae.results import Headline, headlines_as_json, write_dataset, write_figures
 from rs_cae.run_folder import RunFolder
 
 
@@ -22,11 +22,13 @@ class RunRecord(Callback):
     Args:
         folder: The run's folder.
         attributes: Strings and numbers that every dataset carries: model, corpora, versions, seed, settings.
+        draw: Whether to draw figures of what is found.
     """
 
-    def __init__(self, folder: RunFolder, attributes: dict[str, str | int | float]) -> None:
+    def __init__(self, folder: RunFolder, attributes: dict[str, str | int | float], draw: bool = True) -> None:
         self.folder = folder
         self.attributes = attributes
+        self.draw = draw
         self._clear()
 
     @staticmethod
@@ -54,10 +56,6 @@ class RunRecord(Callback):
         """Add a headline number; it is logged as ``test/NAME``."""
         self.headlines[name] = headline
 
-    def add_figure(self, name: str, figure: Figure) -> None:
-        """Add a figure, which becomes ``figures/NAME.png``."""
-        self.figures[name] = figure
-
     def on_test_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Begin anew."""
         self._clear()
@@ -77,8 +75,8 @@ class RunRecord(Callback):
             raise InputError("--run_dir", self.folder.path, f"results cannot be written: {error}") from error
         for logger in trainer.loggers:
             if isinstance(logger, WandbLogger):
-                for name in self.figures:
-                    logger.log_image(f"test/{name}", [str(self.folder.figures / f"{name}.png")])
+                for path in sorted(self.folder.figures.glob("*.png")):
+                    logger.log_image(f"test/{path.stem}", [str(path)])
 
     def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Print the table, below the finished progress bar."""
@@ -89,14 +87,15 @@ class RunRecord(Callback):
         self.notes: dict[str, str | int | float] = {}
         self.datasets: dict[str, xr.Dataset] = {}
         self.headlines: dict[str, Headline] = {}
-        self.figures: dict[str, Figure] = {}
 
     def _write(self) -> None:
         results, figures = _fresh(self.folder.results), _fresh(self.folder.figures)
-        for name, dataset in self.datasets.items():
-            write_dataset(results / f"{name}.nc", dataset, {**self.attributes, **self.notes})
-        for name, figure in self.figures.items():
-            figure.savefig(figures / f"{name}.png")
+        attributes = {**self.attributes, **self.notes}
+        described = {name: dataset.assign_attrs(attributes) for name, dataset in self.datasets.items()}
+        for name, dataset in described.items():
+            write_dataset(results / f"{name}.nc", dataset)
+        if self.draw:
+            write_figures(figures, described)
         _exchange(results, self.folder.results)
         _exchange(figures, self.folder.figures)
         write_json(self.folder.metrics, headlines_as_json(self.headlines))
@@ -104,9 +103,10 @@ class RunRecord(Callback):
     def _print(self) -> None:
         table = Table("", "value", "95 % interval", "null", "p", title="Test", title_justify="left")
         for name, line in self.headlines.items():
-            interval = "" if line.low is None or line.high is None else f"{line.low:.4g} to {line.high:.4g}"
+            known = line.low is not None and line.high is not None and math.isfinite(line.low + line.high)
+            interval = f"{line.low:.4g} to {line.high:.4g}" if known else ""
             null = "" if line.null is None else f"{line.null:.4g}"
-            unit = "" if line.unit == "1" else f" {line.unit}"
+            unit = "" if line.unit == "1" else f" {line.unit}s"
             p = "" if line.p is None else f"{line.p:.2g}"
             table.add_row(name.replace("_", " "), f"{line.value:.4g}{unit}", interval, null, p)
         console = Console()

@@ -29,6 +29,8 @@ def attributes_of(config: dict[str, Any], identity: dict[str, Any]) -> dict[str,
     versions = {name: version(name) for name in RECORDED_PACKAGES} | {"python": platform.python_version()}
     return {
         "language_model": data["model"],
+        "random_init": int(data["random_init"]),
+        "shuffle_tokens": int(data["shuffle_tokens"]),
         "train_corpus": data["train_corpus"],
         "test_corpus": data["test_corpus"],
         "reducer": identity["model"],

@@ -1,5 +1,6 @@
 """Intervals over texts: how far a number would move had other texts been drawn."""
 
+import numpy as np
 import torch
 from scipy.stats import t as student
 from torch import Tensor
@@ -87,6 +88,21 @@ def percentile_interval(draws: Tensor, level: float = 0.95) -> tuple[Tensor, Ten
     return low, high
 
 
+def bootstrap_p(differences: Tensor) -> Tensor:
+    """Two-sided p of a difference being 0: the level at which its percentile interval would begin to hold 0.
+
+    Args:
+        differences: [draws, ...], resampled.
+
+    Returns:
+        [...], at least 2 / (1 + draws); NaN where no draw is a number.
+    """
+    above, below = (differences >= 0).double().sum(dim=0), (differences <= 0).double().sum(dim=0)
+    known = (~differences.isnan()).double().sum(dim=0)
+    p = (2 * (1 + torch.minimum(above, below)) / (1 + known)).clamp(max=1)
+    return torch.where(known > 0, p, torch.nan)
+
+
 def half_samples(texts: Tensor, halves: int = 20, seed: int = 0) -> list[Tensor]:
     """Rows of the samples of half of the texts, drawn without replacement, several times.
 
@@ -112,6 +128,11 @@ def deviation_interval(value: Tensor, draws: Tensor, level: float = 0.95) -> tup
     """The value, less and plus its standard error by resamples [draws, ...] times Student's t.
 
     For statistics whose resamples are off in the mean, as noisier estimates are, so that quantiles miss the value.
+    Draws that are NaN do not count; NaN with fewer than two.
     """
-    half = float(student.ppf((1 + level) / 2, len(draws) - 1)) * draws.std(dim=0)
+    known = (~draws.isnan()).sum(dim=0)
+    squares = (draws - draws.nanmean(dim=0)).square().nansum(dim=0)
+    freedom = (known - 1).clamp(min=1)
+    quantile = torch.from_numpy(np.asarray(student.ppf((1 + level) / 2, freedom.cpu()))).to(draws.device)
+    half = torch.where(known > 1, quantile * (squares / freedom).sqrt(), torch.nan)
     return value - half, value + half

@@ -91,6 +91,7 @@ SURROGATES = {
 """By name, the headline null first: it alone keeps how large a unit's steps are at each depth."""
 
 HEADLINE = "increment_sign_flip"
+ROUNDING = 1e-9
 
 
 def surrogate_counts(traces: Tensor, kinds: list[str], name: str, draws: int = 1000, seed: int = 0) -> Tensor:
@@ -168,7 +169,7 @@ class Comparison(NamedTuple):
     Attributes:
         mean: [units], the surrogate's mean over draws.
         std: [units], its standard deviation (ddof 1).
-        z: [units], (measured - mean) / std.
+        z: [units], (measured - mean) / std; NaN where the draws do not differ.
         p: [units], two-sided: (1 + draws at least as far from the mean) / (1 + draws).
         unit_mean: [draws], the mean over units in each draw: the null of the measured mean over units.
         unit_mean_p: [], the two-sided p of that mean.
@@ -199,7 +200,8 @@ def compare(measured: Tensor, drawn: Tensor) -> Comparison:
     p = two_sided_p(measured, drawn)
     unit_mean_p = two_sided_p(measured.nanmean(), unit_mean)
     share = benjamini_hochberg(p).double().mean()
-    return Comparison(mean, std, (measured - mean) / std, p, unit_mean, unit_mean_p, share)
+    z = torch.where(std > ROUNDING, (measured - mean) / std, torch.nan)
+    return Comparison(mean, std, z, p, unit_mean, unit_mean_p, share)
 
 
 def two_sided_p(measured: Tensor, drawn: Tensor) -> Tensor:
@@ -213,8 +215,9 @@ def two_sided_p(measured: Tensor, drawn: Tensor) -> Tensor:
         [...], at least 1 / (1 + draws); NaN where anything is.
     """
     mean = drawn.mean(dim=0)
-    farther = ((drawn - mean).abs() >= (measured - mean).abs()).sum(dim=0)
-    return torch.where((measured - mean).isnan(), torch.nan, (1.0 + farther) / (1.0 + len(drawn)))
+    reached = (measured - mean).abs() - ROUNDING  # a draw may be what was measured, but for the order of its sums
+    farther = ((drawn - mean).abs() >= reached).double().sum(dim=0)
+    return torch.where((measured - mean).isnan(), torch.nan, (1 + farther) / (1 + len(drawn)))
 
 
 def benjamini_hochberg(p: Tensor, q: float = 0.05) -> Tensor:

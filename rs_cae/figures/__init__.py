@@ -1,5 +1,44 @@
-"""Arrays to matplotlib figures: one file per figure of the paper."""
+"""Datasets to matplotlib figures: a few figures of the paper a file, all of them in the catalogue."""
 
+from rs_cae.figures.catalogue import FIGURES, Drawing, drawable
+from rs_cae.figures.information import draw_mutual_information, draw_mutual_information_map
 from rs_cae.figures.reduced_space import draw_explained_variance, draw_layer_distance, draw_mean_trajectory
+from rs_cae.figures.style import Control
+from rs_cae.figures.units import (
+    draw_cumulative_turning,
+    draw_portraits,
+    draw_rotation_distribution,
+    draw_rotations_by_unit,
+)
+from rs_cae.figures.vectors import (
+    draw_correlation,
+    draw_correlation_histograms,
+    draw_correlation_map,
+    draw_cosine_similarity,
+    draw_density,
+    draw_mean_activation,
+    draw_velocity,
+)
 
-__all__ = ["draw_explained_variance", "draw_layer_distance", "draw_mean_trajectory"]
+__all__ = [
+    "FIGURES",
+    "Control",
+    "Drawing",
+    "draw_correlation",
+    "draw_correlation_histograms",
+    "draw_correlation_map",
+    "draw_cosine_similarity",
+    "draw_cumulative_turning",
+    "draw_density",
+    "draw_explained_variance",
+    "draw_layer_distance",
+    "draw_mean_activation",
+    "draw_mean_trajectory",
+    "draw_mutual_information",
+    "draw_mutual_information_map",
+    "draw_portraits",
+    "draw_rotation_distribution",
+    "draw_rotations_by_unit",
+    "draw_velocity",
+    "drawable",
+]

@@ -13,6 +13,9 @@ from torchmetrics import Metric
 from rs_cae.dynamics.kinematics import Kinematics
 from rs_cae.dynamics.resampling import poisson_weights
 
+DRAWS_AT_ONCE = 100
+"""So that what is computed from sums takes less memory than they do."""
+
 
 class _Resampled(Metric):
     """Weighted sums of what samples have: a row in which each counts once, then one for each resample.
@@ -100,15 +103,17 @@ class MeanKinematics(_Resampled):
 
 
 class ResampledUnits(NamedTuple):
-    """What ``UnitBootstrap`` gives.
+    """What ``UnitBootstrap`` gives, of all samples first, then of the resamples.
 
     Attributes:
         mean: [1 + draws, sublayers, units], mean activations.
-        correlation: [1 + draws, sublayers - 1, units], Pearson's r between successive sublayers.
+        correlation: [1 + draws, sublayers - 1], Pearson's r between successive sublayers, mean over units.
+        unrelated: [1 + draws, sublayers - 1], the same if updates were unrelated to states.
     """
 
     mean: Tensor
     correlation: Tensor
+    unrelated: Tensor
 
 
 class UnitBootstrap(_Resampled):
@@ -142,10 +147,19 @@ class UnitBootstrap(_Resampled):
         self.squares.addmm_(weights, values.square().flatten(1))
 
     def compute(self) -> ResampledUnits:
-        """NaN for units that do not vary."""
-        means = (self._mean(name).unflatten(1, (-1, self.units)) for name in ("sums", "squares", "products"))
-        mean, square, product = means
+        """Units that do not vary do not count; NaN where none does."""
+        parts = (getattr(self, name).split(DRAWS_AT_ONCE) for name in ("weights", "sums", "squares", "products"))
+        curves = [self._curves(*part) for part in zip(*parts, strict=True)]
+        correlation, unrelated = (torch.cat(curve) for curve in zip(*curves, strict=True))
+        return ResampledUnits(self._mean("sums").unflatten(1, (-1, self.units)), correlation, unrelated)
+
+    def _curves(self, weights: Tensor, *sums: Tensor) -> tuple[Tensor, Tensor]:
+        """Both correlations of a few draws, mean over units."""
+        mean, square, product = ((part / weights[:, None]).unflatten(1, (-1, self.units)) for part in sums)
         variance = square - mean.square()
+        start, end = variance[:, :-1], variance[:, 1:]
         covariance = product - mean[:, :-1] * mean[:, 1:]
-        r = covariance / (variance[:, :-1] * variance[:, 1:]).sqrt()
-        return ResampledUnits(mean, torch.where(r.isfinite(), r.clamp(-1, 1), torch.nan))
+        r = covariance / (start * end).sqrt()
+        unrelated = (start / (2 * start + end - 2 * covariance)).sqrt()
+        known = (start > 0) & (end > 0) & r.isfinite()
+        return tuple(part.where(known, torch.nan).nanmean(dim=2) for part in (r.clamp(-1, 1), unrelated))

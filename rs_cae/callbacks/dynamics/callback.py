@@ -108,7 +108,7 @@ class Dynamics(Callback):
         kinds = layout.transition_kinds
         plan = InformationPlan(self.states.compute(), self.texts.rows(), self.mi_estimator, self.mi_halves, self.seed)
         findings = [
-            correlation_findings(moments, resampled.correlation),
+            correlation_findings(moments, resampled),
             kinematics_findings(rows, self.kinematics.compute(), kinds),
             self._informed(plan, data.width, show=trainer.progress_bar_callback is not None),
             rotation_findings(moments.mean, resampled.mean[1:], counted / defined, kinds, self.surrogates, self.seed),

@@ -6,13 +6,21 @@ import torch
 from torch import Tensor
 
 from rs_cae import processes
-from rs_cae.callbacks.dynamics.depth import WITHOUT_EMBEDDING, against_null, interval_words, third_mean
+from rs_cae.callbacks.dynamics.depth import WITHOUT_EMBEDDING, third_mean
+from rs_cae.callbacks.verdicts import Verdict, sentence
 from rs_cae.dynamics.information import Estimator, information_of_unrelated_updates, mutual_information, tied_share
 from rs_cae.dynamics.resampling import deviation_interval, half_samples
 from rs_cae.results import Findings, Headline
 
 INTERVAL_UNITS = 256
 """Units behind intervals, at most; so few leave the mean over units sharp enough."""
+
+DROPS = Verdict(
+    null="unrelated updates of that size",
+    above="it falls more than theirs would",
+    level="it changes as theirs would",
+    below="it falls less than theirs would",
+)
 
 
 class InformationPlan:
@@ -96,22 +104,11 @@ def _add_drop(found: Findings, curve: Tensor, halves: Tensor, null: Tensor, skip
 
     value, expected = float(drop(curve)), float(drop(null))
     low, high = (float(end) for end in deviation_interval(drop(curve), drop(halves)))
-    words = against_null(
-        low,
-        high,
-        expected,
-        above="it drops more than updates unrelated to states would make it",
-        inside="no other drop than updates unrelated to states would make",
-        below="it drops less than updates unrelated to states would make it",
-    )
-    start = "first third of depth" + (", without the step from the embedding," if skip_first else "")
-    sentence = (
-        f"Mutual information of successive activations, {start} less last third: "
-        f"{interval_words(value, low, high)} nats; unrelated updates {expected:.3g}: {words}."
-    )
+    depth = f"first third of depth{', without the step from the embedding,' if skip_first else ''} less last third"
+    subject = f"Mutual information of successive activations, {depth}"
+    words = sentence(subject, value, low, high, expected, None, DROPS, "nat")
     suffix = WITHOUT_EMBEDDING if skip_first else ""
-    headline = Headline(value, "nat", low, high, expected, sentence=sentence)
-    found.headlines[f"mutual_information_drop{suffix}"] = headline
+    found.headlines[f"mutual_information_drop{suffix}"] = Headline(value, "nat", low, high, expected, sentence=words)
 
 
 def _own(trajectories: Tensor) -> range:

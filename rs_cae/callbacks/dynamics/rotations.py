@@ -1,9 +1,12 @@
 """How single units turn in the plane of activation and gradient, and whether walks turn as much (Figure 2)."""
 
+from dataclasses import replace
+
 import torch
 from torch import Tensor
 
-from rs_cae.callbacks.dynamics.depth import WITHOUT_EMBEDDING, interval_words
+from rs_cae.callbacks.dynamics.depth import WITHOUT_EMBEDDING
+from rs_cae.callbacks.verdicts import Verdict, held_against, sentence
 from rs_cae.dynamics.resampling import deviation_interval, percentile_interval
 from rs_cae.dynamics.rotations import WALK_TURNS, rotation_count, turning
 from rs_cae.dynamics.surrogates import (
@@ -19,6 +22,19 @@ from rs_cae.results import Findings, Headline
 
 TURNING_DRAWS = 200
 """Of the surrogate behind the band of cumulative turning; each takes as long as a thousand counts."""
+
+TURNS = Verdict(
+    null="the same steps with random signs",
+    above="more turning than that of a walk",
+    level="no other turning than that of a walk",
+    below="less turning than that of a walk",
+)
+WALKS = Verdict(
+    null="a Gaussian walk of as many steps",
+    above="more turning than that of a walk",
+    level="no other turning than that of a walk",
+    below="less turning than that of a walk",
+)
 
 
 def rotation_findings(
@@ -42,14 +58,17 @@ def rotation_findings(
     _add_surrogates(found, compared)
     _add_turning(found, traces, kinds, min(draws, TURNING_DRAWS), seed)
     _add_mean_count(found, counts, rotation_count(resampled), compared, len(traces))
-    _add_mean_count_without_embedding(found, traces[1:], resampled[:, 1:], kinds[1:], draws, seed)
-    _add_per_sample(found, per_sample.nanmean(dim=1), len(traces))
+    drawn = surrogate_counts(traces[1:], kinds[1:], HEADLINE, draws, seed).nanmean(dim=1)
+    later = rotation_count(traces[1:]), rotation_count(resampled[:, 1:])
+    subject = "Mean R of the traces from the second sublayer on"
+    found.headlines[f"rotations_mean{WITHOUT_EMBEDDING}"] = _mean_count(subject, *later, drawn)
+    means = per_sample.nanmean(dim=1)
+    walk = torch.full_like(means, WALK_TURNS * (len(traces) - 2))
+    subject = "Mean R of single samples' traces"
+    found.headlines["rotations_per_sample_mean"] = held_against(subject, means, walk, WALKS, "turn")
     share = float(compared[HEADLINE].significant_share)
-    sentence = (
-        f"{share:.1%} of the units turn more or less than walks with their step sizes and random signs "
-        "(Benjamini-Hochberg, 5 % false discoveries)."
-    )
-    found.headlines["rotations_significant_share"] = Headline(share, "1", null=0.0, sentence=sentence)
+    words = f"{share:.1%} of the units turn other than walks of their step sizes (Benjamini-Hochberg at 0.05)."
+    found.headlines["rotations_significant_share"] = Headline(share, "1", null=0.0, sentence=words)
     return found
 
 
@@ -79,73 +98,41 @@ def _add_turning(found: Findings, traces: Tensor, kinds: list[str], draws: int, 
     """Where in depth units turn, and where walks with their step sizes would."""
 
     def by_sublayer(inner: Tensor) -> Tensor:
-        """With NaN at both ends, where nothing can turn."""
-        return torch.nn.functional.pad(inner, (0, 0, 1, 1), value=torch.nan)
+        """[..., sublayers], NaN at both ends, where nothing can turn."""
+        return torch.nn.functional.pad(inner, (1, 1), value=torch.nan)
 
     turns = turning(traces).masked_fill(rotation_count(traces).isnan(), torch.nan)
-    found.add("turning", "sublayer unit", by_sublayer(turns), "turn of the tangent at a sublayer", "turn")
-    drawn = surrogate_turning(traces, kinds, HEADLINE, draws, seed).cumsum(dim=1)
+    found.add("turning", "sublayer unit", by_sublayer(turns.T).T, "turn of the tangent at a sublayer", "turn")
+    drawn = by_sublayer(surrogate_turning(traces, kinds, HEADLINE, draws, seed).cumsum(dim=1))
     low, high = percentile_interval(drawn)
-    curves = {"": turns.nanmean(dim=1).cumsum(dim=0), "_null": drawn.mean(dim=0), "_null_low": low, "_null_high": high}
-    for end, curve in curves.items():
+    measured = by_sublayer(turns.nanmean(dim=1).cumsum(dim=0))
+    for end, curve in {"": measured, "_null": drawn.mean(dim=0), "_null_low": low, "_null_high": high}.items():
         meaning = "turns up to a sublayer, mean over units" + (", of walks with random signs" if end else "")
-        found.add(f"cumulative_turning_mean{end}", "sublayer", by_sublayer(curve[:, None]).flatten(), meaning, "turn")
+        found.add(f"cumulative_turning_mean{end}", "sublayer", curve, meaning, "turn")
 
 
 def _add_mean_count(
     found: Findings, counts: Tensor, resampled: Tensor, compared: dict[str, Comparison], sublayers: int
 ) -> None:
     """The mean over units, whole and for each inner sublayer, against the walk with random signs."""
-    value = counts.nanmean()
-    low, high = deviation_interval(value, resampled.nanmean(dim=1))
-    null = compared[HEADLINE].unit_mean.mean()
-    p = float(compared[HEADLINE].unit_mean_p)
+    headline = _mean_count("Mean R", counts, resampled, compared[HEADLINE].unit_mean)
     others = ", ".join(
         f"{name.replace('_', ' ')} {float(comparison.unit_mean.mean()):.3g} (p = {float(comparison.unit_mean_p):.2g})"
         for name, comparison in compared.items()
         if name != HEADLINE
     )
-    sentence = f"{_mean_words(value, low, high, null, p)} Other nulls: {others}."
-    ends = [float(part) for part in (value, low, high, null)]
-    found.headlines["rotations_mean"] = _count_headline(ends, p, "turn", sentence)
-    rates = [part / max(sublayers - 2, 1) for part in ends]
-    sentence = f"For each sublayer at which it can turn: {rates[0]:.3g} turns; a Gaussian walk has {WALK_TURNS:.3g}."
-    found.headlines["rotations_per_sublayer"] = _count_headline(rates, p, "turn", sentence)
+    words = f"{headline.sentence} Other nulls: {others}."
+    found.headlines["rotations_mean"] = replace(headline, sentence=words)
+    inner = max(sublayers - 2, 1)
+    rates = {end: getattr(headline, end) / inner for end in ("value", "low", "high", "null")}
+    words = f"For each sublayer at which it can turn: {rates['value']:.3g} turns; a Gaussian walk has {WALK_TURNS:.3g}."
+    found.headlines["rotations_per_sublayer"] = replace(headline, **rates, sentence=words)
 
 
-def _add_mean_count_without_embedding(
-    found: Findings, traces: Tensor, resampled: Tensor, kinds: list[str], draws: int, seed: int
-) -> None:
-    """The same of traces that begin after the first sublayer."""
-    if len(traces) < 2:
-        return
-    value = rotation_count(traces).nanmean()
-    low, high = deviation_interval(value, rotation_count(resampled).nanmean(dim=1))
-    drawn = surrogate_counts(traces, kinds, HEADLINE, draws, seed).nanmean(dim=1)
-    p = float(two_sided_p(value, drawn))
-    sentence = f"Without the embedding: {_mean_words(value, low, high, drawn.mean(), p)}"
-    ends = [float(part) for part in (value, low, high, drawn.mean())]
-    found.headlines[f"rotations_mean{WITHOUT_EMBEDDING}"] = _count_headline(ends, p, "turn", sentence)
-
-
-def _add_per_sample(found: Findings, means: Tensor, sublayers: int) -> None:
-    """The mean over samples and units of a single sample's turns, against a Gaussian walk's."""
-    low, high = (float(end) for end in percentile_interval(means[1:]))
-    walk = WALK_TURNS * (sublayers - 2)
-    words = interval_words(float(means[0]), low, high)
-    sentence = f"Traces of single samples turn {words} times on average; a Gaussian walk of as many steps {walk:.3g}."
-    found.headlines["rotations_per_sample_mean"] = Headline(float(means[0]), "turn", low, high, walk, sentence=sentence)
-
-
-def _count_headline(ends: list[float], p: float, unit: str, sentence: str) -> Headline:
-    value, low, high, null = ends
-    return Headline(value, unit, low, high, null, p, sentence)
-
-
-def _mean_words(value: Tensor, low: Tensor, high: Tensor, null: Tensor, p: float) -> str:
-    if p > 0.05:
-        verdict = "no other turning than that of a walk with the same steps"
-    else:
-        verdict = f"{'more' if value > null else 'less'} turning than that of a walk with the same steps"
-    words = interval_words(float(value), float(low), float(high))
-    return f"Mean R {words}, random signs {float(null):.3g} (p = {p:.2g}): {verdict}."
+def _mean_count(subject: str, counts: Tensor, resampled: Tensor, drawn: Tensor) -> Headline:
+    """A headline of counts [units], those of resampled texts [draws, units], and null means [draws]."""
+    value, null = float(counts.nanmean()), float(drawn.mean())
+    low, high = (float(end) for end in deviation_interval(counts.nanmean(), resampled.nanmean(dim=1)))
+    p = float(two_sided_p(counts.nanmean(), drawn))
+    words = sentence(subject, value, low, high, null, p, TURNS, "turn")
+    return Headline(value, "turn", low, high, null, p, words)

@@ -1,0 +1,68 @@
+"""``rs_cae report``: the figures of a run, with those of other runs in grey behind them."""
+
+import argparse
+from pathlib import Path
+from typing import NoReturn
+
+import xarray as xr
+
+from rs_cae.errors import InputError
+from rs_cae.results import Controls, control_label, open_dataset, write_figures
+from rs_cae.run_folder import RunFolder, refuse_unwritable
+
+
+class _Parser(argparse.ArgumentParser):
+    """Says what is wrong in one line."""
+
+    def error(self, message: str) -> NoReturn:
+        raise InputError("report", "", message)
+
+
+def run(arguments: list[str]) -> int:
+    """Run the command.
+
+    Returns:
+        0.
+    """
+    parser = _Parser(prog="rs_cae report", description=__doc__, allow_abbrev=False)
+    parser.add_argument("run_dir", type=Path, help="A run that was tested.")
+    parser.add_argument(
+        "--control",
+        type=Path,
+        action="append",
+        default=[],
+        metavar="RUN_DIR",
+        help="A tested run of the same depth, such as that of the untrained model; may be given several times.",
+    )
+    options = parser.parse_args(arguments)
+    folder = RunFolder(options.run_dir)
+    datasets = _results("report", options.run_dir)
+    controls = [_control(path, datasets) for path in options.control]
+    refuse_unwritable("report", folder.figures)
+    folder.figures.mkdir(exist_ok=True)
+    names = write_figures(folder.figures, datasets, controls)
+    print(f"{len(names)} figures: {folder.figures}")
+    return 0
+
+
+def _results(option: str, path: Path) -> dict[str, xr.Dataset]:
+    """Every dataset of a run, by name."""
+    folder = RunFolder(path)
+    if not folder.identity_file.is_file():
+        raise InputError(option, path, "holds no run; give a run's folder")
+    names = sorted(file.stem for file in folder.results.glob("*.nc"))
+    if not names:
+        raise InputError(option, path, f"holds no results; `python -m rs_cae test --run_dir {path}` makes them")
+    try:
+        return {name: open_dataset(path, name) for name in names}
+    except (OSError, ValueError) as error:
+        raise InputError(option, path, f"its results cannot be read: {error}") from error
+
+
+def _control(path: Path, shown: dict[str, xr.Dataset]) -> Controls:
+    datasets = _results("--control", path)
+    for name in datasets.keys() & shown.keys():
+        held, wanted = datasets[name].sizes["sublayer"], shown[name].sizes["sublayer"]
+        if held != wanted:
+            raise InputError("--control", path, f"has {held} sublayers, the run that is shown {wanted}")
+    return Controls(control_label(next(iter(datasets.values())).attrs) or path.name, datasets)

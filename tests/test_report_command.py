@@ -1,0 +1,77 @@
+"""``report`` draws a run's figures again, with those of controls in grey behind."""
+
+import json
+
+import pytest
+from transformers import LlamaConfig, LlamaForCausalLM
+from workplace import stamps
+
+from rs_cae.cli import main
+from rs_cae.figures.catalogue import FIGURES
+from rs_cae.results import control_label, open_dataset
+
+
+@pytest.fixture(scope="module")
+def runs(place):
+    """A run, and one of its untrained twin, tested without figures."""
+    folders = {}
+    for name, words in {"run": [], "untrained": ["--data.random_init=true"]}.items():
+        folders[name] = place.folder / name
+        assert place.fit(folders[name], *words, "--trainer.max_epochs=1") == 0
+        assert not list((folders[name] / "figures").glob("*.png"))
+    return folders
+
+
+def drawn(folder):
+    return {path.stem: path.read_bytes() for path in (folder / "figures").glob("*.png")}
+
+
+def test_every_figure_is_drawn_and_a_control_changes_those_that_show_it(runs, capsys):
+    assert main(["report", str(runs["run"])]) == 0
+    alone = drawn(runs["run"])
+    assert alone.keys() == FIGURES.keys()
+    assert f"{len(FIGURES)} figures" in capsys.readouterr().out
+    assert main(["report", str(runs["run"]), "--control", str(runs["untrained"])]) == 0
+    beside = drawn(runs["run"])
+    changed = {name for name in alone if alone[name] != beside[name]}
+    assert {"correlation", "cosine_similarity", "velocity", "mutual_information", "cumulative_turning"} <= changed
+    assert main(["report", str(runs["run"])]) == 0
+    assert drawn(runs["run"]) == alone
+
+
+def test_nothing_but_figures_is_written(runs):
+    before = {name: stamp for name, stamp in stamps(runs["run"]).items() if not name.startswith("figures/")}
+    assert main(["report", str(runs["run"]), "--control", str(runs["untrained"])]) == 0
+    after = {name: stamp for name, stamp in stamps(runs["run"]).items() if not name.startswith("figures/")}
+    assert before == after
+
+
+def test_a_control_is_called_what_it_is(runs):
+    attributes = {name: open_dataset(folder, "dynamics").attrs for name, folder in runs.items()}
+    assert control_label(attributes["untrained"]) == "untrained"
+    assert control_label(attributes["run"]) == ""
+    assert control_label({"random_init": 1, "shuffle_tokens": 1}) == "untrained, shuffled tokens"
+
+
+def test_a_control_of_another_depth_is_refused(runs, place, capsys):
+    shape = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 4}
+    deeper = place.folder / "other_model"
+    LlamaForCausalLM(LlamaConfig(vocab_size=2048, **shape)).save_pretrained(deeper)
+    for file in place.model.glob("tokenizer*"):
+        (deeper / file.name).write_bytes(file.read_bytes())
+    assert place.fit(place.folder / "other", f"--data.model={deeper}", "--trainer.max_epochs=1") == 0
+    capsys.readouterr()
+    before = drawn(runs["run"])
+    assert main(["report", str(runs["run"]), "--control", str(place.folder / "other")]) == 2
+    assert "has 4 sublayers, the run that is shown 6" in capsys.readouterr().err
+    assert drawn(runs["run"]) == before
+
+
+def test_damaged_results_are_named(runs, tmp_path, capsys):
+    (tmp_path / "results").mkdir()
+    (tmp_path / "run.json").write_text(json.dumps({}))
+    (tmp_path / "results" / "dynamics.nc").write_bytes(b"no netcdf")
+    assert main(["report", str(runs["run"]), "--control", str(tmp_path)]) == 2
+    error = capsys.readouterr().err
+    assert error.startswith(f"error: --control {tmp_path}: its results cannot be read")
+    assert len(error.splitlines()) == 1
