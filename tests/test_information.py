@@ -79,9 +79,7 @@ def test_information_of_gaussians(r):
 
 
 def test_the_floor_lifts_what_is_independent_by_a_hundredth():
-    found = ksg(*correlated(0, units=200))
-    assert 0.005 < found.mean() < 0.015
-    assert 0.2 < (found == 0).double().mean() < 0.8
+    assert 0.005 < ksg(*correlated(0, units=200)).mean() < 0.015
 
 
 def test_bins_are_right_where_little_is_shared_and_fall_short_where_much_is():
@@ -131,7 +129,8 @@ def test_ties_of_low_precision_do_not_bias():
     assert gap.abs().max() < 0.05
     assert abs(gap.mean()) < 0.005
     coarse = [((values * 16).round() / 16) for values in (x, y)]
-    assert (ksg(*coarse) - ksg(x, y)).abs().max() < 0.1
+    for offset in (0, 2**24):
+        assert (ksg(coarse[0] + offset, coarse[1]) - ksg(x, y)).abs().max() < 0.1
     # negative control: counted as they are, such ties bias it
     untreated = np.array([brute_force(*(values[:, unit] for values in coarse)) for unit in range(5)])
     assert np.abs(untreated - ksg(x, y)[:5].numpy()).min() > 0.1
@@ -174,7 +173,7 @@ def test_scale_offset_and_order_do_not_matter(estimate):
 @pytest.mark.parametrize("name", ESTIMATORS)
 @pytest.mark.parametrize("bad", [torch.nan, torch.inf, -torch.inf, "constant"])
 def test_only_pairs_with_a_unit_that_has_no_information_are_undefined(name, bad):
-    states = walk(units=9, samples=50)
+    states = walk(units=9, samples=70)
     clean = mutual_information(states, name)
     states[slice(None) if bad == "constant" else 17, 1, 5] = 0.1 if bad == "constant" else bad
     found = mutual_information(states, name)
@@ -224,6 +223,8 @@ def test_every_sample_gets_another_one_s_update_of_all_units(monkeypatch):
     assert origin.sort().values.tolist() == list(range(50))
     assert (origin != torch.arange(50)).all()
     assert len((origin - torch.arange(50)).unique()) > 20  # at random, not the neighbour's
+    information_of_unrelated_updates(states, seed=1)
+    assert not torch.equal(seen[-1][1], seen[1][1])
 
 
 def test_a_walk_has_the_information_of_unrelated_updates_and_a_pull_has_not():

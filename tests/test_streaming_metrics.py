@@ -210,6 +210,7 @@ def test_half_samples_hold_half_of_the_texts():
             assert torch.equal(rows, torch.isin(texts, chosen).nonzero().flatten())
         assert distinct == 1 or len({tuple(rows.tolist()) for rows in seen}) > 5
         assert all(map(torch.equal, half_samples(texts, 30), seen))
+        assert distinct == 1 or not all(map(torch.equal, half_samples(texts, 30, seed=1), seen))
     assert len(half_samples(texts)) == 20
 
 

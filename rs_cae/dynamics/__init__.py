@@ -1,18 +1,13 @@
 """Pure functions of trajectories: tensors in, tensors out; no files, no models, no training."""
 
 from rs_cae.dynamics.correlation import TransitionMoments, correlation, correlation_of_unrelated_updates
-from rs_cae.dynamics.information import (
-    binned,
-    gaussian,
-    information_of_unrelated_updates,
-    ksg,
-    mutual_information,
-    tied_share,
-)
+from rs_cae.dynamics.estimators import binned, gaussian, ksg
+from rs_cae.dynamics.information import information_of_unrelated_updates, mutual_information, tied_share
 from rs_cae.dynamics.kinematics import Kinematics, layer_distance, norm_outliers, velocity
 from rs_cae.dynamics.moments import Moments
 from rs_cae.dynamics.resampling import (
     bootstrap_mean_interval,
+    bootstrap_p,
     deviation_interval,
     half_samples,
     jackknife_interval,
@@ -20,7 +15,8 @@ from rs_cae.dynamics.resampling import (
     poisson_weights,
 )
 from rs_cae.dynamics.rotations import gradient, portrait, rotation_count, turning
-from rs_cae.dynamics.surrogates import SURROGATES, benjamini_hochberg, compare, surrogate_counts, two_sided_p
+from rs_cae.dynamics.significance import benjamini_hochberg, compare, two_sided_p
+from rs_cae.dynamics.surrogates import SURROGATES, surrogate_counts
 from rs_cae.dynamics.variance import explained_variance, explained_variance_pooled, r2, r2_pooled
 
 __all__ = [
@@ -31,6 +27,7 @@ __all__ = [
     "benjamini_hochberg",
     "binned",
     "bootstrap_mean_interval",
+    "bootstrap_p",
     "compare",
     "correlation",
     "correlation_of_unrelated_updates",

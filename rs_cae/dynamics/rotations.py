@@ -49,7 +49,8 @@ def turning(traces: Tensor) -> Tensor:
     """By how much the tangent of each portrait turns at each inner sublayer.
 
     theta is the angle of the step (a[s+1] - a[s], g[s+1] - g[s]), 0 for a step of zero length; its differences are
-    wrapped into (-pi, pi] and divided by -2 pi. Source: arXiv 2502.12131, section 2.6; the sign is ours.
+    wrapped into (-pi, pi] and divided by -2 pi. Source: arXiv 2502.12131, section 2.6; the sign is ours. Computed as the
+    angle from one step to the next, for differences of two angles round, and a step straight back would be anything.
 
     Args:
         traces: [..., sublayers, units], at least two sublayers.
@@ -59,8 +60,10 @@ def turning(traces: Tensor) -> Tensor:
     """
     traces = traces.double()
     along, up = traces.diff(dim=-2), gradient(traces).diff(dim=-2)
-    angle = torch.atan2(up + 0.0, along + 0.0)  # of a negative zero the angle would be pi
-    return (pi - (pi - angle.diff(dim=-2)).remainder(2 * pi)) / (-2 * pi)
+    along = torch.where((along == 0) & (up == 0), 1.0, along)
+    x, y, next_x, next_y = along[..., :-1, :], up[..., :-1, :], along[..., 1:, :], up[..., 1:, :]
+    across, forward = x * next_y - y * next_x, x * next_x + y * next_y
+    return torch.atan2(across + 0.0, forward) / (-2 * pi)  # of a negative zero the angle would be -pi
 
 
 def rotation_count(traces: Tensor) -> Tensor:

@@ -101,6 +101,7 @@ def _pass(
         cross = along[u] * y - up[u] * x
         was_below, is_below = up[u] < 0.0, y < 0.0
         clockwise = was_below & (not is_below) & (cross < 0.0)
-        counterclockwise = (not was_below) & is_below & (cross >= 0.0)
+        straight_back = (along[u] < 0.0) & (up[u] == 0.0) & (x > 0.0) & (y == 0.0)  # from pi to 0 is from -pi to 0
+        counterclockwise = ((not was_below) & is_below & (cross >= 0.0)) | straight_back
         wraps[u] += (1.0 if clockwise else 0.0) - (1.0 if counterclockwise else 0.0)
         along[u], up[u] = x, y

@@ -13,7 +13,7 @@ from rs_cae.callbacks.dynamics.information import INTERVAL_UNITS, InformationPla
 from rs_cae.callbacks.dynamics.rotations import rotation_findings
 from rs_cae.callbacks.dynamics.vectors import correlation_findings, kinematics_findings
 from rs_cae.callbacks.run_record import RunRecord
-from rs_cae.dynamics.information import Estimator
+from rs_cae.dynamics.estimators import Estimator
 from rs_cae.dynamics.kinematics import Kinematics
 from rs_cae.dynamics.rotations import rotation_count
 from rs_cae.dynamics.surrogates import SURROGATES

@@ -8,7 +8,8 @@ from torch import Tensor
 from rs_cae import processes
 from rs_cae.callbacks.dynamics.depth import WITHOUT_EMBEDDING, third_mean
 from rs_cae.callbacks.verdicts import Verdict, sentence
-from rs_cae.dynamics.information import Estimator, information_of_unrelated_updates, mutual_information, tied_share
+from rs_cae.dynamics.estimators import Estimator
+from rs_cae.dynamics.information import information_of_unrelated_updates, mutual_information, tied_share
 from rs_cae.dynamics.resampling import deviation_interval, half_samples
 from rs_cae.results import Findings, Headline
 

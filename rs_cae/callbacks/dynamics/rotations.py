@@ -9,15 +9,8 @@ from rs_cae.callbacks.dynamics.depth import WITHOUT_EMBEDDING
 from rs_cae.callbacks.verdicts import Verdict, held_against, sentence
 from rs_cae.dynamics.resampling import deviation_interval, percentile_interval
 from rs_cae.dynamics.rotations import WALK_TURNS, rotation_count, turning
-from rs_cae.dynamics.surrogates import (
-    HEADLINE,
-    SURROGATES,
-    Comparison,
-    compare,
-    surrogate_counts,
-    surrogate_turning,
-    two_sided_p,
-)
+from rs_cae.dynamics.significance import Comparison, compare, two_sided_p
+from rs_cae.dynamics.surrogates import HEADLINE, SURROGATES, surrogate_counts, surrogate_turning
 from rs_cae.results import Findings, Headline
 
 TURNING_DRAWS = 200
