@@ -197,6 +197,8 @@ def test_p_by_hand():
     assert found.p[0] == pytest.approx(3 / 5)  # 0 and 6 are as far from 3 as 5 is
     assert all(values[1].isnan() for values in found[:4])
     assert two_sided_p(torch.tensor([7.0, 1.0, 3.0]), drawn[:, [0, 0, 0]]).tolist() == pytest.approx([0.2, 0.6, 1.0])
+    still = compare(torch.tensor([2.0]), torch.tensor([[1.0], [1.0 + 1e-12]], dtype=torch.float64))
+    assert (still.z.isnan().item(), still.p.item()) == (True, pytest.approx(1 / 3))
     assert found.unit_mean.tolist() == [0.5, 1.5, 4.0, 6.0]  # of the units that are known
     assert found.unit_mean_p == pytest.approx(1.0)  # a mean of 3, and the draws' is 3 also
 

@@ -126,10 +126,10 @@ def _in_order(x: np.ndarray, y: np.ndarray) -> Iterator[tuple[np.ndarray, ...]]:
 
 
 def _bin_of(values: Tensor, bins: int) -> Tensor:
-    """The bin of each sample, by how many are below it."""
+    """The bin of each sample, by how many are below it; the last one for NaN, whose variable has no information."""
     columns = values.reshape(len(values), -1).T.contiguous()
     below = torch.searchsorted(torch.sort(columns, dim=1).values, columns)
-    return (below * bins // len(values)).T.reshape(values.shape)
+    return (below * bins // len(values)).clamp(max=bins - 1).T.reshape(values.shape)
 
 
 def _entropy(labels: Tensor, count: int) -> Tensor:
@@ -139,4 +139,5 @@ def _entropy(labels: Tensor, count: int) -> Tensor:
     cells = torch.zeros(count, flat.shape[1], dtype=torch.float64, device=labels.device)
     cells.scatter_add_(0, flat, torch.ones_like(flat, dtype=torch.float64))
     plain = torch.special.entr(cells / samples).sum(dim=0)
-    return (plain + ((cells > 0).sum(dim=0) - 1) / (2 * samples)).reshape(labels.shape[1:])
+    occupied = (cells > 0).double().sum(dim=0)
+    return (plain + (occupied - 1) / (2 * samples)).reshape(labels.shape[1:])

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -78,12 +79,16 @@ def tied_share(trajectories: Tensor) -> Tensor:
     Returns:
         [sublayers, units] in float64, in [0, 1].
     """
-    blocks = []
-    for block in trajectories.split(UNITS_AT_ONCE, dim=2):
-        same = torch.sort(block, dim=0).values.diff(dim=0) == 0
-        edge = torch.zeros_like(same[:1])
-        blocks.append((torch.cat([edge, same]) | torch.cat([same, edge])).double().mean(dim=0))
-    return torch.cat(blocks, dim=1)
+
+    def of_block(block: Tensor) -> Tensor:
+        columns = block.flatten(1).T.double().contiguous().cpu()
+        ordered = np.sort(columns.numpy(), axis=1)  # NumPy sorts short rows ten times as fast as PyTorch does
+        same = np.diff(ordered, axis=1) == 0
+        edge = np.zeros((len(same), 1), dtype=bool)
+        tied = np.concatenate([edge, same], axis=1) | np.concatenate([same, edge], axis=1)
+        return torch.from_numpy(tied.mean(axis=1)).reshape(block.shape[1:]).to(block.device)
+
+    return _by_threads(trajectories, of_block, None)
 
 
 def _over_units(
@@ -92,12 +97,14 @@ def _over_units(
     estimator: Estimator,
     progress: Callable[[int], object] | None,
 ) -> Tensor:
-    """The estimator's result of a few units at a time, by threads."""
-    estimate = ESTIMATORS[estimator]
+    """The estimator's result for the pairs that are made of each block of units."""
+    return _by_threads(trajectories, lambda block: ESTIMATORS[estimator](*pairs(block)), progress)
 
-    def of_block(block: Tensor) -> Tensor:
-        return estimate(*pairs(block))
 
+def _by_threads(
+    trajectories: Tensor, of_block: Callable[[Tensor], Tensor], progress: Callable[[int], object] | None
+) -> Tensor:
+    """A function of a few units [samples, sublayers, few] at a time, its results [..., few] joined."""
     found = []
     with ThreadPoolExecutor(torch.get_num_threads()) as threads:
         for part in threads.map(of_block, trajectories.split(UNITS_AT_ONCE, dim=2)):

@@ -49,8 +49,8 @@ def turning(traces: Tensor) -> Tensor:
     """By how much the tangent of each portrait turns at each inner sublayer.
 
     theta is the angle of the step (a[s+1] - a[s], g[s+1] - g[s]), 0 for a step of zero length; its differences are
-    wrapped into (-pi, pi] and divided by -2 pi. Source: arXiv 2502.12131, section 2.6; the sign is ours. Computed as the
-    angle from one step to the next, for differences of two angles round, and a step straight back would be anything.
+    wrapped into (-pi, pi] and divided by -2 pi. Source: arXiv 2502.12131, section 2.6; the sign is ours. Computed as
+    the angle from one step to the next: differences of two angles round, and a step straight back would be anything.
 
     Args:
         traces: [..., sublayers, units], at least two sublayers.

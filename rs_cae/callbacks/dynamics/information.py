@@ -43,8 +43,8 @@ class InformationPlan:
     @property
     def work(self) -> int:
         """Units to go through, by this process."""
-        shared = [len(_own(part)) for part in (self.trajectories, *[self.some] * (len(self.halves) + 1))]
-        return sum(shared)
+        each = [part[:, :, _own()].shape[2] for part in (self.trajectories, self.some)]
+        return each[0] + each[1] * (len(self.halves) + 1)
 
     def run(self, progress: Callable[[int], object]) -> tuple[Tensor, Tensor, Tensor]:
         """Estimate.
@@ -112,18 +112,18 @@ def _add_drop(found: Findings, curve: Tensor, halves: Tensor, null: Tensor, skip
     found.headlines[f"mutual_information_drop{suffix}"] = Headline(value, "nat", low, high, expected, sentence=words)
 
 
-def _own(trajectories: Tensor) -> range:
+def _own() -> slice:
     """The units that are this process's share."""
-    return range(processes.rank(), trajectories.shape[2], processes.world_size())
+    return slice(processes.rank(), None, processes.world_size())
 
 
 def _shared(trajectories: Tensor, estimate: Callable[[Tensor], Tensor]) -> Tensor:
     """An estimate [transitions, units] to which each process contributes some units."""
-    own = torch.tensor(list(_own(trajectories)), dtype=torch.long, device=trajectories.device)
     transitions, units = trajectories.shape[1] - 1, trajectories.shape[2]
     whole = torch.zeros(transitions, units, dtype=torch.float64, device=trajectories.device)
-    if len(own):
-        whole[:, own] = estimate(trajectories[:, :, own])
+    own = trajectories[:, :, _own()]
+    if own.numel():
+        whole[:, _own()] = estimate(own)
     return processes.total(whole)
 
 
