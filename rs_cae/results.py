@@ -49,7 +49,7 @@ def depth_coordinates(layout: SublayerLayout) -> dict[str, tuple[str, list[Any]]
     }
 
 
-class Controls(NamedTuple):
+class ControlRun(NamedTuple):
     """Another run that figures show in grey.
 
     Attributes:
@@ -86,6 +86,35 @@ class Findings:
         described = {"long_name": meaning, "units": unit}
         self.variables[name] = (tuple(dimensions.split()), values.detach().cpu().numpy(), described)
 
+    def add_with_interval(
+        self,
+        name: str,
+        dimensions: str,
+        values: Tensor,
+        interval: tuple[Tensor, Tensor],
+        meaning: str,
+        unit: str = "1",
+        null: Tensor | None = None,
+    ) -> None:
+        """Add a variable, the ends of its 95 % interval over texts, and its null.
+
+        They are called NAME, NAME_low, NAME_high and NAME_null.
+
+        Args:
+            name: Of the variable.
+            dimensions: Their names, with blanks between.
+            values: Of as many dimensions.
+            interval: Its ends, of the same shape.
+            meaning: A few words.
+            unit: Of all of them.
+            null: Of the same shape; None where there is none.
+        """
+        self.add(name, dimensions, values, meaning, unit)
+        for end, values_there in zip(("low", "high"), interval, strict=True):
+            self.add(f"{name}_{end}", dimensions, values_there, f"{meaning}: {end} end of the 95 % interval", unit)
+        if null is not None:
+            self.add(f"{name}_null", dimensions, null, f"{meaning}: under the null", unit)
+
 
 def write_dataset(path: Path, dataset: xr.Dataset) -> None:
     """Write a dataset in NetCDF 4, whole or not at all, compressed.
@@ -100,7 +129,7 @@ def write_dataset(path: Path, dataset: xr.Dataset) -> None:
     temporary.replace(path)
 
 
-def write_figures(folder: Path, datasets: Mapping[str, xr.Dataset], controls: Sequence[Controls] = ()) -> list[str]:
+def write_figures(folder: Path, datasets: Mapping[str, xr.Dataset], controls: Sequence[ControlRun] = ()) -> list[str]:
     """Draw every figure whose variables are there.
 
     Args:
@@ -116,7 +145,7 @@ def write_figures(folder: Path, datasets: Mapping[str, xr.Dataset], controls: Se
         beside = [Control(label, held[drawing.dataset]) for label, held in controls if drawing.dataset in held]
         dataset = datasets[drawing.dataset]
         figure = drawing.draw(dataset, beside)
-        figure.supxlabel(_origin_of(dataset), fontsize=6, color="0.4", x=0.99, ha="right")
+        figure.supxlabel(_provenance_line(dataset), fontsize=6, color="0.4", x=0.99, ha="right")
         temporary = folder / f".{name}.png"
         figure.savefig(temporary)
         temporary.replace(folder / f"{name}.png")
@@ -129,7 +158,7 @@ def control_label(attributes: Mapping[str, Any]) -> str:
     return ", ".join(label for name, label in marks.items() if attributes.get(name))
 
 
-def _origin_of(dataset: xr.Dataset) -> str:
+def _provenance_line(dataset: xr.Dataset) -> str:
     """Which model read which texts, below a figure."""
     attributes = dataset.attrs
     what = [

@@ -7,16 +7,14 @@ from scipy.special import digamma
 from sklearn.feature_selection import _mutual_info, mutual_info_regression
 
 from rs_cae.dynamics import (
-    binned,
-    deviation_interval,
-    gaussian,
     half_samples,
     information,
     information_of_unrelated_updates,
-    ksg,
     mutual_information,
+    standard_error_interval,
     tied_share,
 )
+from rs_cae.dynamics.estimators import binned, gaussian, ksg
 
 SAMPLES = 1000
 ESTIMATORS = {"ksg": ksg, "binned": binned, "gaussian": gaussian}
@@ -151,9 +149,10 @@ def test_independent_variables_have_zero_in_their_interval():
     x, y = correlated(0, units=20)
     rows = half_samples(torch.arange(SAMPLES))
     value, draws = ksg(x, y), torch.stack([ksg(x[some], y[some]) for some in rows])
-    low, high = deviation_interval(value, draws)
+    low, high = standard_error_interval(value, draws)
     assert ((low <= 0) & (high >= 0)).double().mean() >= 0.9
-    assert (deviation_interval(ksg(x, x + y), torch.stack([ksg(x[some], (x + y)[some]) for some in rows]))[0] > 0).all()
+    related = torch.stack([ksg(x[some], (x + y)[some]) for some in rows])
+    assert (standard_error_interval(ksg(x, x + y), related)[0] > 0).all()
     # negative control: what is drawn twice tells of itself
     again = torch.randint(SAMPLES, (SAMPLES,), generator=torch.Generator().manual_seed(0))
     assert ksg(x[again], y[again]).min() > 0.4

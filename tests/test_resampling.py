@@ -5,7 +5,14 @@ import pytest
 import torch
 from scipy import stats
 
-from rs_cae.dynamics import bootstrap_mean_interval, norm_outliers
+from rs_cae.dynamics import (
+    bootstrap_mean_interval,
+    bootstrap_p,
+    norm_outliers,
+    poisson_weights,
+    standard_error_interval,
+)
+from rs_cae.metrics import ResampledMean
 
 
 def grouped(texts=40, seed=0):
@@ -123,3 +130,40 @@ def test_a_norm_at_the_bound_is_no_outlier():
     norms = torch.tensor([[1.0], [1.0], [4.0]])
     assert norm_outliers(norms, factor=4).tolist() == [False, False, False]
     assert norm_outliers(norms, factor=3.99).tolist() == [False, False, True]
+
+
+def test_the_p_of_a_bootstrapped_difference_is_uniform_where_there_is_none():
+    generator = torch.Generator().manual_seed(0)
+    values = torch.randn(60, 400, generator=generator, dtype=torch.float64)
+    weights = poisson_weights(torch.arange(60), 999)
+    p = bootstrap_p(weights @ values / weights.sum(dim=1, keepdim=True))
+    assert stats.kstest(p.numpy(), "uniform").pvalue > 0.01
+    shifted = bootstrap_p(weights @ (values + 0.5) / weights.sum(dim=1, keepdim=True))
+    assert (shifted <= 0.05).double().mean() > 0.9
+    assert shifted.min() == 2 / 1000
+
+
+def test_the_p_of_a_difference_counts_what_is_known():
+    differences = torch.tensor([[1.0, torch.nan], [2.0, torch.nan], [torch.nan, torch.nan], [-1.0, torch.nan]])
+    p = bootstrap_p(differences)
+    assert p[0] == 1.0
+    assert p[1].isnan()
+    assert bootstrap_p(torch.zeros(10)) == 1
+
+
+def test_an_interval_by_standard_error_leaves_out_what_is_unknown():
+    draws = torch.tensor([[1.0, 1.0], [3.0, torch.nan], [torch.nan, torch.nan]], dtype=torch.float64)
+    low, high = standard_error_interval(torch.tensor([5.0, 5.0], dtype=torch.float64), draws)
+    half = stats.t.ppf(0.975, 1) * np.sqrt(2)
+    assert (low[0], high[0]) == (pytest.approx(5 - half), pytest.approx(5 + half))
+    assert low[1].isnan()
+
+
+def test_what_is_unknown_of_a_sample_does_not_count():
+    metric = ResampledMean(2, draws=12)
+    values = torch.tensor([[1.0, torch.nan], [3.0, 5.0], [torch.nan, torch.nan]])
+    metric.update(values, torch.arange(3))
+    assert metric.compute()[0].tolist() == [2.0, 5.0]
+    weights = poisson_weights(torch.arange(3), 12)
+    expected = (weights[:, 0] + 3 * weights[:, 1]) / (weights[:, 0] + weights[:, 1])
+    torch.testing.assert_close(metric.compute()[1:, 0], expected, equal_nan=True)

@@ -13,10 +13,10 @@ from rs_cae.dynamics import (
     TransitionMoments,
     correlation,
     correlation_of_unrelated_updates,
-    deviation_interval,
     half_samples,
     percentile_interval,
     poisson_weights,
+    standard_error_interval,
 )
 from rs_cae.metrics import MeanKinematics, ResampledMean, TransitionStatistics, UnitBootstrap
 
@@ -89,7 +89,8 @@ def test_two_processes_merge_exactly(name):
     first = accumulate(name, kept, 50, **gather_with(second))
     assert_same(first.compute(), whole)
     first.update(*of_rows(name, rows[:1]))  # its own state is back after the synchronization
-    assert (first.count if name == "TransitionStatistics" else first.weights[0]) == len(kept) + 1
+    count = {"TransitionStatistics": "count", "UnitBootstrap": "weights"}.get(name, "known")
+    assert getattr(first, count).flatten()[0] == len(kept) + 1
     assert_same(accumulate(name, rows, 50, **gather_with(METRICS[name]())).compute(), whole)
 
 
@@ -126,12 +127,11 @@ def test_rows_are_the_mean_and_the_weighted_means():
     assert (accumulate("ResampledMean", seed=1).compute() != mean(STATES.flatten(1)))[1:].all()
     bootstrap = accumulate("UnitBootstrap").compute()
     assert_same(bootstrap.mean, mean(STATES))
-    found = accumulate("MeanKinematics").compute()
-    expected = KINEMATICS._asdict() | {"cosine_of_unrelated_updates": KINEMATICS.cosine_of_unrelated_updates}
-    assert found.keys() == expected.keys()
-    for name, values in expected.items():
-        assert_same(found[name], mean(values))
-        assert_same(found[name][0], values.mean(0))
+    found, unrelated = accumulate("MeanKinematics").curves()
+    assert_same(unrelated, mean(KINEMATICS.cosine_of_unrelated_updates))
+    for curve, values in zip(found, KINEMATICS, strict=True):
+        assert_same(curve, mean(values))
+        assert_same(curve[0], values.mean(0))
     for draw in (0, 1, DRAWS):
         repeated = STATES.double().repeat_interleave(weights[draw].long(), dim=0)
         moments = TransitionMoments.of(repeated.clone())
@@ -220,9 +220,9 @@ def test_half_samples_deviate_by_the_standard_error_of_the_whole():
     assert abs((draws.std(dim=0) / (values.std(dim=0) / 600**0.5)).mean() - 1) < 0.03
 
 
-def test_the_deviation_interval_is_student_s_about_the_value():
+def test_the_standard_error_interval_is_student_s_about_the_value():
     value, draws = torch.tensor([10.0, -1.0]), torch.tensor([[1.0, 0.0], [2.0, 0.0], [6.0, 0.0]])
-    low, high = deviation_interval(value, draws, 0.9)
+    low, high = standard_error_interval(value, draws, 0.9)
     half = stats.t.ppf(0.95, 2) * np.std([1, 2, 6], ddof=1)
     assert low.tolist() == pytest.approx([10 - half, -1])
     assert high.tolist() == pytest.approx([10 + half, -1])

@@ -9,7 +9,7 @@ from scipy.stats import false_discovery_control
 from rs_cae.dynamics import (
     SURROGATES,
     benjamini_hochberg,
-    compare,
+    compare_with_surrogate,
     rotation_count,
     surrogate_counts,
     two_sided_p,
@@ -59,7 +59,7 @@ def flipped_apart(traces, draws, seed):
 
 def p_of_the_mean(traces, draws, seed, name=HEADLINE):
     counts = surrogate_counts(traces, kinds_of(len(traces)), name, draws, seed)
-    return compare(rotation_count(traces), counts).unit_mean_p.item()
+    return compare_with_surrogate(rotation_count(traces), counts).unit_mean_p.item()
 
 
 def assert_uniform(p, draws):
@@ -163,7 +163,7 @@ def test_correlated_units_need_draws_in_common():
     apart = []
     for seed in range(50):
         traces = rank_three(32, 64, seed)
-        apart.append(compare(rotation_count(traces), flipped_apart(traces, 99, seed)).unit_mean_p.item())
+        apart.append(compare_with_surrogate(rotation_count(traces), flipped_apart(traces, 99, seed)).unit_mean_p.item())
     assert 0.4 < (np.array(apart) <= 0.05).mean() < 0.8
 
 
@@ -171,7 +171,7 @@ def test_orbits_are_found():
     phase = torch.linspace(0, 2 * torch.pi, 30, dtype=torch.float64)
     orbits = torch.sin(6 * torch.pi * torch.linspace(0, 1, 64, dtype=torch.float64)[:, None] + phase)
     for name in INCREMENTS:
-        found = compare(rotation_count(orbits), surrogate_counts(orbits, kinds_of(64), name, 199))
+        found = compare_with_surrogate(rotation_count(orbits), surrogate_counts(orbits, kinds_of(64), name, 199))
         assert found.unit_mean_p == 1 / 200
         assert found.significant_share > 0.9
         assert (found.z < -2).all()  # three slow turns, where a walk of 64 steps has eleven
@@ -190,14 +190,14 @@ def test_draws_equal_to_what_was_measured_count_in_spite_of_rounding(sublayers):
 def test_p_by_hand():
     drawn = torch.tensor([[0.0, 1.0], [2.0, 1.0], [4.0, 4.0], [6.0, torch.nan]])
     measured = torch.tensor([5.0, 1.0])
-    found = compare(measured, drawn)
+    found = compare_with_surrogate(measured, drawn)
     assert found.mean[0] == 3
     assert found.std[0] == pytest.approx((20 / 3) ** 0.5)  # of four draws, about three
     assert found.z[0] == pytest.approx(2 / (20 / 3) ** 0.5)
     assert found.p[0] == pytest.approx(3 / 5)  # 0 and 6 are as far from 3 as 5 is
     assert all(values[1].isnan() for values in found[:4])
     assert two_sided_p(torch.tensor([7.0, 1.0, 3.0]), drawn[:, [0, 0, 0]]).tolist() == pytest.approx([0.2, 0.6, 1.0])
-    still = compare(torch.tensor([2.0]), torch.tensor([[1.0], [1.0 + 1e-12]], dtype=torch.float64))
+    still = compare_with_surrogate(torch.tensor([2.0]), torch.tensor([[1.0], [1.0 + 1e-12]], dtype=torch.float64))
     assert (still.z.isnan().item(), still.p.item()) == (True, pytest.approx(1 / 3))
     assert found.unit_mean.tolist() == [0.5, 1.5, 4.0, 6.0]  # of the units that are known
     assert found.unit_mean_p == pytest.approx(1.0)  # a mean of 3, and the draws' is 3 also
@@ -206,13 +206,13 @@ def test_p_by_hand():
 def test_units_without_a_count_are_not_significant_and_count_among_all():
     measured = torch.tensor([100.0, torch.nan, 100.0, 0.0])
     drawn = noise(999, 4).masked_fill(measured.isnan(), torch.nan)
-    found = compare(measured, drawn)
+    found = compare_with_surrogate(measured, drawn)
     assert found.significant_share == 0.5
     assert found.p.isnan().tolist() == found.z.isnan().tolist() == [False, True, False, False]
     assert not found.unit_mean.isnan().any()
     assert found.unit_mean_p == 1 / 1000
     drawn = noise(999, 40)
-    alone = compare(torch.cat([drawn.sort(dim=0).values[990, :1], torch.zeros(39)]), drawn)
+    alone = compare_with_surrogate(torch.cat([drawn.sort(dim=0).values[990, :1], torch.zeros(39)]), drawn)
     assert 0.01 < alone.p[0] < 0.03  # one in forty is no wonder
     assert alone.significant_share == 0
 
@@ -246,3 +246,11 @@ def test_turns_by_depth_are_those_of_the_counts(name):
     assert turns.shape == (6, 10)
     counts = surrogate_counts(traces, kinds_of(12), name, draws=6, seed=2)
     torch.testing.assert_close(turns.sum(1), counts.nanmean(1), rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize(("kinds", "name"), [(["a"] * 4, HEADLINE), (["a"] * 6, HEADLINE), (["a"] * 5, "shuffle")])
+def test_other_kinds_than_there_are_transitions_are_refused(kinds, name):
+    traces = torch.randn(6, 3)
+    for function in (surrogate_counts, surrogate_turning):
+        with pytest.raises(ValueError, match=r"5 transitions|no surrogate 'shuffle'"):
+            function(traces, kinds, name, 2)

@@ -7,7 +7,7 @@ from lightning import Callback, LightningModule, Trainer
 from torch import Tensor
 
 from rs_cae.callbacks.run_record import RunRecord
-from rs_cae.callbacks.verdicts import Verdict, sentence
+from rs_cae.callbacks.verdicts import Verdict, with_sentence
 from rs_cae.dynamics import variance
 from rs_cae.dynamics.moments import Moments
 from rs_cae.dynamics.resampling import jackknife_interval
@@ -19,7 +19,7 @@ from rs_cae.stream.trajectories import TrajectoryBatch
 KEPT = Verdict(
     null="knowing the depth alone",
     above="the latents tell states of the same depth apart",
-    level="no more than the depth is known",
+    undecided="not told apart from knowing the depth alone",
     below="less than the depth is known",
 )
 
@@ -73,8 +73,8 @@ class ExplainedVariance(Callback):
             "r2_pooled": ("r2 of the test states about their grand mean", depth_alone),
         }.items():
             measured, low, high = (float(values[name][end]) for end in ("value", "low", "high"))
-            words = sentence(subject, measured, low, high, null, None, KEPT)
-            record.add_headline(name, Headline(measured, "1", low, high, null, sentence=words))
+            headline = Headline(measured, "1", low, high, null)
+            record.add_headline(name, with_sentence(headline, subject, KEPT))
 
 
 def _with_intervals(targets: Moments, residuals: Moments, scale: Tensor) -> dict[str, dict[str, Tensor]]:

@@ -1,6 +1,7 @@
 """A number held against its null, in words."""
 
 import math
+from dataclasses import replace
 from typing import NamedTuple
 
 from torch import Tensor
@@ -17,17 +18,17 @@ class Verdict(NamedTuple):
     Attributes:
         null: What it is held against.
         above: Said of a number that is significantly above it.
-        level: Of one that is not significantly different.
+        undecided: Of one that is not significantly different, which does not make it equal.
         below: Of one that is significantly below.
     """
 
     null: str
     above: str
-    level: str
+    undecided: str
     below: str
 
 
-def held_against(subject: str, values: Tensor, nulls: Tensor, verdict: Verdict, unit: str = "1") -> Headline:
+def compare_with_null(subject: str, values: Tensor, nulls: Tensor, verdict: Verdict, unit: str = "1") -> Headline:
     """A headline number beside its null, both resampled together, so that p is that of their difference.
 
     Args:
@@ -38,22 +39,21 @@ def held_against(subject: str, values: Tensor, nulls: Tensor, verdict: Verdict, 
         unit: Of both.
     """
     low, high = (float(end) for end in percentile_interval(values[1:]))
-    value, null = float(values[0]), float(nulls[0])
     p = float(bootstrap_p((values - nulls)[1:]))
-    return Headline(value, unit, low, high, null, p, sentence(subject, value, low, high, null, p, verdict, unit))
+    return with_sentence(Headline(float(values[0]), unit, low, high, float(nulls[0]), p), subject, verdict)
 
 
-def sentence(
-    subject: str, value: float, low: float, high: float, null: float, p: float | None, verdict: Verdict, unit: str = "1"
-) -> str:
-    """Such as ``Cosine: 0.98 [0.97, 0.99]; unrelated updates 0.97 (p = 0.002): more alike than those.``
+def with_sentence(headline: Headline, subject: str, verdict: Verdict) -> Headline:
+    """The headline with a sentence, such as ``Cosine: 0.98 [0.97, 0.99]; null 0.97 (p = 0.002): more alike than that.``
 
     Without a p the interval decides.
     """
-    if not math.isfinite(value):
-        return f"{subject}: not defined for so few texts or sublayers."
+    value, low, high, null, p = headline.value, headline.low, headline.high, headline.null, headline.p
+    if not math.isfinite(value) or null is None or low is None or high is None:
+        return replace(headline, sentence=f"{subject}: not defined for so few texts or sublayers.")
     differs = not low <= null <= high if p is None else p <= SIGNIFICANT
-    words = (verdict.above if value > null else verdict.below) if differs else verdict.level
+    words = (verdict.above if value > null else verdict.below) if differs else verdict.undecided
     chance = "" if p is None else f" (p = {p:.2g})"
-    units = "" if unit == "1" else f" {unit}s"
-    return f"{subject}: {value:.3g} [{low:.3g}, {high:.3g}]{units}; {verdict.null} {null:.3g}{chance}: {words}."
+    units = "" if headline.unit == "1" else f" {headline.unit}s"
+    sentence = f"{subject}: {value:.3g} [{low:.3g}, {high:.3g}]{units}; {verdict.null} {null:.3g}{chance}: {words}."
+    return replace(headline, sentence=sentence)

@@ -7,7 +7,7 @@ from typing import NoReturn
 import xarray as xr
 
 from rs_cae.errors import InputError
-from rs_cae.results import Controls, control_label, open_dataset, write_figures
+from rs_cae.results import ControlRun, control_label, open_dataset, write_figures
 from rs_cae.run_folder import RunFolder, refuse_unwritable
 
 
@@ -59,10 +59,10 @@ def _results(option: str, path: Path) -> dict[str, xr.Dataset]:
         raise InputError(option, path, f"its results cannot be read: {error}") from error
 
 
-def _control(path: Path, shown: dict[str, xr.Dataset]) -> Controls:
+def _control(path: Path, shown: dict[str, xr.Dataset]) -> ControlRun:
     datasets = _results("--control", path)
     for name in datasets.keys() & shown.keys():
         held, wanted = datasets[name].sizes["sublayer"], shown[name].sizes["sublayer"]
         if held != wanted:
             raise InputError("--control", path, f"has {held} sublayers, the run that is shown {wanted}")
-    return Controls(control_label(next(iter(datasets.values())).attrs) or path.name, datasets)
+    return ControlRun(control_label(next(iter(datasets.values())).attrs) or path.name, datasets)

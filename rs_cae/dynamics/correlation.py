@@ -54,10 +54,11 @@ class TransitionMoments(NamedTuple):
         """
         refuse_other_shapes(trajectories)
         samples, sublayers, width = trajectories.shape
-        mean, squares, products = trajectories.new_zeros(3, sublayers, width, dtype=torch.float64)
+        mean, squares = trajectories.new_zeros(2, sublayers, width, dtype=torch.float64)
+        products = torch.zeros_like(mean[1:])
         before = None
         for sublayer in range(sublayers):  # one sublayer of a batch stays in the processor's cache
-            deviations = trajectories[:, sublayer].double()
+            deviations = trajectories[:, sublayer].to(torch.float64, copy=True)
             mean[sublayer] = deviations.mean(dim=0)
             deviations -= mean[sublayer]
             if before is not None:
@@ -65,7 +66,7 @@ class TransitionMoments(NamedTuple):
             squares[sublayer] = deviations.square().sum(dim=0)
             before = deviations
         lowest, highest = (bound.double() for bound in torch.aminmax(trajectories, dim=0))
-        return cls(mean.new_tensor(samples), mean, squares, products[:-1], lowest, highest)
+        return cls(mean.new_tensor(samples), mean, squares, products, lowest, highest)
 
     @classmethod
     def merge(cls, *parts: TransitionMoments) -> TransitionMoments:
@@ -102,7 +103,7 @@ def correlation(moments: TransitionMoments) -> Tensor:
         [sublayers - 1, width] in [-1, 1]; NaN where a unit is constant at either sublayer.
     """
     squares = moments.squared_deviations
-    return _known(moments, (moments.products / (squares[:-1] * squares[1:]).sqrt()).clamp(-1, 1))
+    return _known(moments, pearson(squares[:-1], squares[1:], moments.products))
 
 
 def correlation_of_unrelated_updates(moments: TransitionMoments) -> Tensor:
@@ -114,9 +115,19 @@ def correlation_of_unrelated_updates(moments: TransitionMoments) -> Tensor:
     Returns:
         [sublayers - 1, width] in [0, 1]; NaN where a unit is constant at either sublayer.
     """
-    start, end = moments.squared_deviations[:-1], moments.squared_deviations[1:]
-    update = (start + end - 2 * moments.products).clamp(min=0)
-    return _known(moments, (start / (start + update)).sqrt())
+    squares = moments.squared_deviations
+    return _known(moments, pearson_of_unrelated_updates(squares[:-1], squares[1:], moments.products))
+
+
+def pearson(start: Tensor, end: Tensor, product: Tensor) -> Tensor:
+    """Pearson's r from two variances and the covariance, or from the sums that they are means of."""
+    return (product / (start * end).sqrt()).clamp(-1, 1)
+
+
+def pearson_of_unrelated_updates(start: Tensor, end: Tensor, product: Tensor) -> Tensor:
+    """The same if end - start, of the variance that it has, were uncorrelated with start."""
+    update = (start + end - 2 * product).clamp(min=0)
+    return (start / (start + update)).sqrt()
 
 
 def _known(moments: TransitionMoments, values: Tensor) -> Tensor:

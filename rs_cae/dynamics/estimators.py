@@ -13,6 +13,8 @@ import scipy.special
 import torch
 from torch import Tensor
 
+from rs_cae.dynamics.correlation import pearson
+
 Estimator = Literal["ksg", "binned", "gaussian"]
 JITTER = 1e-10
 
@@ -25,7 +27,8 @@ def ksg(x: Tensor, y: Tensor, seed: int = 0) -> Tensor:
     jitter to everything; here only a variable in which values repeat gets one, of 1e-10 of its scale: without it, the
     ties of low precision bias the estimate by up to 0.24 nats.
 
-    Of independent variables the floor makes the mean slightly positive: about 0.01 with 1000 samples.
+    With 1000 samples it is 0.01 too high on average for independent variables, because of the floor, and 1.3 % too high
+    at r = 0.9.
 
     Args:
         x: [samples, ...].
@@ -40,7 +43,7 @@ def ksg(x: Tensor, y: Tensor, seed: int = 0) -> Tensor:
     samples = len(x)
     pairs = [np.ascontiguousarray(part.double().cpu().reshape(samples, -1).T.numpy()) for part in (x, y)]
     information = np.full(len(pairs[0]), np.nan)
-    known = _varying(pairs[0]) & _varying(pairs[1])
+    known = (_vary(x) & _vary(y)).flatten().cpu().numpy()
     if samples > NEIGHBOURS and known.any():
         noise = np.random.default_rng(seed).standard_normal((2, samples))
         scaled = [_untied(part[known], jitter) for part, jitter in zip(pairs, noise, strict=True)]
@@ -81,12 +84,12 @@ def gaussian(x: Tensor, y: Tensor) -> Tensor:
         y: The same shape.
 
     Returns:
-        [...] in float64, at least 0; infinite where one is a multiple of the other.
+        [...] in float64, at least 0; where one is a multiple of the other, as much as rounding leaves, or infinite.
     """
-    centred = [part.double() - part.double().mean(dim=0) for part in (x, y)]
-    product, *squares = ((a * b).sum(dim=0) for a, b in (centred, centred[:1] * 2, centred[1:] * 2))
-    r = (product / (squares[0] * squares[1]).sqrt()).clamp(-1, 1)
-    return (-0.5 * torch.log1p(-r.square())).where(_vary(x) & _vary(y), torch.nan)
+    known = _vary(x) & _vary(y)
+    x, y = x.double() - x.double().mean(dim=0), y.double() - y.double().mean(dim=0)
+    r = pearson(x.square().sum(dim=0), y.square().sum(dim=0), (x * y).sum(dim=0))
+    return (-0.5 * torch.log1p(-r.square())).where(known, torch.nan)
 
 
 ESTIMATORS: dict[str, Callable[[Tensor, Tensor], Tensor]] = {"ksg": ksg, "binned": binned, "gaussian": gaussian}
@@ -95,12 +98,6 @@ ESTIMATORS: dict[str, Callable[[Tensor, Tensor], Tensor]] = {"ksg": ksg, "binned
 @cache
 def _digamma(samples: int) -> np.ndarray:
     return np.concatenate([[np.nan], scipy.special.digamma(np.arange(1, samples + 1))])
-
-
-def _varying(pairs: np.ndarray) -> np.ndarray:
-    """[pairs], whether the samples [pairs, samples] are finite and differ."""
-    finite: np.ndarray = np.isfinite(pairs).all(axis=1)
-    return finite & (pairs.max(axis=1) > pairs.min(axis=1))
 
 
 def _vary(values: Tensor) -> Tensor:

@@ -23,7 +23,7 @@ def mutual_information(
 
     Args:
         trajectories: [samples, sublayers, units].
-        estimator: Which.
+        estimator: ``ksg``, ``binned`` or ``gaussian``; see ``dynamics.estimators``.
         progress: Called after each block of units with how many it held.
 
     Returns:
@@ -49,7 +49,7 @@ def information_of_unrelated_updates(
 
     Args:
         trajectories: [samples, sublayers, units].
-        estimator: Which.
+        estimator: ``ksg``, ``binned`` or ``gaussian``; see ``dynamics.estimators``.
         seed: Of the exchange.
         progress: Called after each block of units with how many it held.
 
@@ -61,11 +61,12 @@ def information_of_unrelated_updates(
     """
     refuse_other_shapes(trajectories)
     order = torch.randperm(len(trajectories), generator=torch.Generator().manual_seed(seed))
-    other = order[torch.argsort(order).add(1) % len(order)].to(trajectories.device)  # nobody keeps his own
+    other = torch.empty_like(order)
+    other[order] = order.roll(-1)  # a cycle through all samples: none keeps its own update
 
     def exchanged(block: Tensor) -> tuple[Tensor, Tensor]:
         start, update = block[:, :-1].double(), block.double().diff(dim=1)
-        return start, start + update[other]
+        return start, start + update[other.to(block.device)]
 
     return _over_units(trajectories, exchanged, estimator, progress)
 

@@ -40,35 +40,44 @@ class Kinematics(NamedTuple):
         refuse_other_shapes(trajectories)
         samples, sublayers, width = trajectories.shape
         sums = trajectories.new_empty(5, samples, sublayers, dtype=torch.float64)
+        squared, fourth, absolute, product, step = sums
         before = trajectories[:, 0].double()
         for sublayer in range(sublayers):  # one sublayer of a batch stays in the processor's cache
             state = trajectories[:, sublayer].double() if sublayer else before
             squares = state.square()
-            sums[0, :, sublayer] = squares.sum(dim=-1)
-            sums[1, :, sublayer] = squares.square_().sum(dim=-1)
-            sums[2, :, sublayer] = state.abs().sum(dim=-1)
-            sums[3, :, sublayer] = torch.linalg.vecdot(before, state)
-            sums[4, :, sublayer] = (state - before).square_().sum(dim=-1)
+            squared[:, sublayer] = squares.sum(dim=-1)
+            fourth[:, sublayer] = squares.square_().sum(dim=-1)
+            absolute[:, sublayer] = state.abs().sum(dim=-1)
+            product[:, sublayer] = torch.linalg.vecdot(before, state)
+            step[:, sublayer] = (state - before).square_().sum(dim=-1)
             before = state
-        squared, fourth, absolute, product, step = sums
-        norm, moved = squared.sqrt(), step[:, 1:].sqrt()
-        apart = norm[:, :-1] * norm[:, 1:]
+        norm, velocity = squared.sqrt(), step[:, 1:].sqrt()
         return cls(
             norm=norm,
             mean_abs=absolute / width,
             participation_ratio=_ratio(squared.square(), width * fourth),
-            velocity=moved,
-            relative_velocity=_ratio(moved, norm[:, :-1]),
-            cosine_similarity=_ratio(product[:, 1:], apart).clamp(-1, 1),
+            velocity=velocity,
+            relative_velocity=_ratio(velocity, norm[:, :-1]),
+            cosine_similarity=_ratio(product[:, 1:], norm[:, :-1] * norm[:, 1:]).clamp(-1, 1),
         )
 
     @property
     def cosine_of_unrelated_updates(self) -> Tensor:
-        """[samples, sublayers - 1]: the cosine similarity if each step, as long as it is, stood upright on its state.
+        """[samples, sublayers - 1]: what the cosine would be if each step, as long as it is, were at right angles.
 
-        It is what a high cosine is to be held against: the stream is a sum, and a short step cannot turn it far.
+        A high cosine is to be held against it: the stream is a sum, and a short step cannot turn it far.
         """
-        return _ratio(self.norm[:, :-1], torch.hypot(self.norm[:, :-1], self.velocity))
+        unrelated = _ratio(self.norm[:, :-1], torch.hypot(self.norm[:, :-1], self.velocity))
+        return unrelated.masked_fill(self.cosine_similarity.isnan(), torch.nan)
+
+    def to_columns(self) -> Tensor:
+        """[samples, 3 sublayers + 3 transitions], one quantity after the other."""
+        return torch.cat([*self], dim=1)
+
+    @classmethod
+    def from_columns(cls, columns: Tensor, sublayers: int) -> Kinematics:
+        """What ``to_columns`` was made of."""
+        return cls(*columns.split([sublayers] * 3 + [sublayers - 1] * 3, dim=1))
 
 
 def velocity(trajectories: Tensor) -> Tensor:

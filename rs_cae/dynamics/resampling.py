@@ -124,7 +124,7 @@ def half_samples(texts: Tensor, halves: int = 20, seed: int = 0) -> list[Tensor]
     return [torch.isin(texts.cpu(), some).nonzero().flatten() for some in chosen]
 
 
-def deviation_interval(value: Tensor, draws: Tensor, level: float = 0.95) -> tuple[Tensor, Tensor]:
+def standard_error_interval(value: Tensor, draws: Tensor, level: float = 0.95) -> tuple[Tensor, Tensor]:
     """The value, less and plus its standard error by resamples [draws, ...] times Student's t.
 
     For statistics whose resamples are off in the mean, as noisier estimates are, so that quantiles miss the value.

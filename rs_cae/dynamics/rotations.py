@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 WALK_TURNS = 0.1766
-"""Rotation count of a Gaussian walk for each inner sublayer, by simulation; white noise has 0.2396."""
+"""Rotation count of a Gaussian random walk for each inner sublayer, by simulation; white noise has 0.2396."""
 
 
 def gradient(traces: Tensor) -> Tensor:
@@ -62,15 +62,16 @@ def turning(traces: Tensor) -> Tensor:
     along, up = traces.diff(dim=-2), gradient(traces).diff(dim=-2)
     along = torch.where((along == 0) & (up == 0), 1.0, along)
     x, y, next_x, next_y = along[..., :-1, :], up[..., :-1, :], along[..., 1:, :], up[..., 1:, :]
-    across, forward = x * next_y - y * next_x, x * next_x + y * next_y
-    return torch.atan2(across + 0.0, forward) / (-2 * pi)  # of a negative zero the angle would be -pi
+    cross, dot = x * next_y - y * next_x, x * next_x + y * next_y
+    return torch.atan2(cross + 0.0, dot) / (-2 * pi)  # of a negative zero the angle would be -pi
 
 
 def rotation_count(traces: Tensor) -> Tensor:
     """How often the tangent of each portrait turns, all in all.
 
-    A Gaussian walk of S steps has about 0.176 (S - 2) and white noise 0.240 (S - 2), for the gradient is made from the
-    activation: hold a count against ``dynamics.surrogates``. Source: arXiv 2502.12131, section 2.6; the sign is ours.
+    Over S sublayers a Gaussian random walk has about 0.177 (S - 2) and white noise 0.240 (S - 2), for the gradient is
+    made from the activation: hold a count against ``dynamics.surrogates``. Source: arXiv 2502.12131, section 2.6; the
+    sign is ours.
 
     Args:
         traces: [..., sublayers, units], at least two sublayers.

@@ -7,7 +7,7 @@ from scipy.stats import false_discovery_control
 from torch import Tensor
 
 ROUNDING = 1e-9
-"""Differences up to here, in turns, come of the order of sums."""
+"""Counts closer than this, in turns, are equal: sums in another order round differently."""
 
 
 class Comparison(NamedTuple):
@@ -32,7 +32,7 @@ class Comparison(NamedTuple):
     significant_share: Tensor
 
 
-def compare(measured: Tensor, drawn: Tensor) -> Comparison:
+def compare_with_surrogate(measured: Tensor, drawn: Tensor) -> Comparison:
     """Hold counts against a surrogate's.
 
     Args:
@@ -40,7 +40,7 @@ def compare(measured: Tensor, drawn: Tensor) -> Comparison:
         drawn: [draws, units].
 
     Returns:
-        NaN for units whose count is.
+        The comparison; NaN for units whose count is NaN.
     """
     mean, std = drawn.mean(dim=0), drawn.std(dim=0)
     unit_mean = drawn.nanmean(dim=1)
@@ -68,7 +68,9 @@ def two_sided_p(measured: Tensor, drawn: Tensor) -> Tensor:
 
 
 def benjamini_hochberg(p: Tensor, q: float = 0.05) -> Tensor:
-    """Which hypotheses to reject so that at most a share q of the rejected is true (Benjamini and Hochberg 1995).
+    """Which hypotheses to reject so that the expected share of true ones among them is at most q.
+
+    Source: Benjamini and Hochberg (1995).
 
     Args:
         p: [hypotheses]; NaN is never rejected, and does not count.

@@ -6,7 +6,7 @@ significant in 58 % of cases at 0.05 (rank-3 simulation). Source: the point shuf
 have; the others and the sharing are ours.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -106,11 +106,28 @@ def surrogate_counts(traces: Tensor, kinds: list[str], name: str, draws: int = 1
 
     Returns:
         [draws, units] in float64, in turns; NaN where ``rotation_count`` is.
+
+    Raises:
+        ValueError: If there is no such surrogate, or not a kind for each transition.
     """
-    counts = np.empty((draws, traces.shape[1]))
-    for number, drawn in zip(range(draws), _counted(traces, kinds, name, draws, seed), strict=True):
-        counts[number] = drawn
-    undefined = rotation_count(traces).isnan()
+    from rs_cae.dynamics.winding import wind  # numba takes a second to import
+
+    surrogate, undefined = _checked(traces, kinds, name), rotation_count(traces).isnan()
+    counts = np.full((draws, traces.shape[1]), np.nan)
+    if undefined.all():
+        return torch.from_numpy(counts).to(traces.device)
+    points = np.ascontiguousarray(traces.double().cpu().numpy())
+    slopes = np.ascontiguousarray(gradient(traces.double()).cpu().numpy())
+    values = np.diff(points, axis=0) if surrogate.of_increments else points
+
+    def count(draw: int) -> None:
+        arrangement = surrogate.draw(np.random.default_rng([seed, draw]), np.asarray(kinds))
+        mixed = values if arrangement.mixing is None else arrangement.mixing @ values
+        flags = surrogate.of_increments, surrogate.carries_gradient
+        wind(mixed, arrangement.order, arrangement.sign, slopes, *flags, counts[draw])
+
+    with ThreadPoolExecutor(torch.get_num_threads()) as threads:
+        list(threads.map(count, range(draws)))
     return torch.from_numpy(counts).to(traces.device).masked_fill(undefined, torch.nan)
 
 
@@ -120,42 +137,39 @@ def surrogate_turning(traces: Tensor, kinds: list[str], name: str, draws: int, s
     Args:
         traces: [sublayers, units], sample-mean traces.
         kinds: Kind of each transition, sublayers - 1 of them.
-        name: Of a surrogate of increments.
+        name: Of a surrogate of ``SURROGATES`` whose points do not carry their gradient.
         draws: How many.
         seed: Of the draws, which are those of ``surrogate_counts``.
 
     Returns:
         [draws, sublayers - 2] in float64, in turns; units with a constant trace do not count.
+
+    Raises:
+        ValueError: If there is no such surrogate, or not a kind for each transition.
     """
-    surrogate, increments = SURROGATES[name], traces.double().diff(dim=0)
-    undefined = rotation_count(traces).isnan()
+    surrogate, undefined = _checked(traces, kinds, name), rotation_count(traces).isnan()
+    if surrogate.carries_gradient:
+        raise ValueError(f"the points of {name} carry their gradient, and have no trace of their own")
     turns = traces.new_empty(draws, max(len(traces) - 2, 0), dtype=torch.float64)
     for draw in range(draws):
-        arrangement = surrogate.draw(np.random.default_rng([seed, draw]), np.asarray(kinds))
-        assert surrogate.of_increments
-        assert arrangement.mixing is None
-        order, sign = (torch.from_numpy(part).to(traces.device) for part in arrangement[:2])
-        walk = torch.nn.functional.pad((increments[order] * sign[:, None]).cumsum(dim=0), (0, 0, 1, 0))
+        walk = rearranged(traces, surrogate, surrogate.draw(np.random.default_rng([seed, draw]), np.asarray(kinds)))
         turns[draw] = turning(walk).masked_fill(undefined, torch.nan).nanmean(dim=1)
     return turns
 
 
-def _counted(traces: Tensor, kinds: list[str], name: str, draws: int, seed: int) -> Iterator[np.ndarray]:
-    from rs_cae.dynamics.winding import wind  # numba takes a second to import
+def rearranged(traces: Tensor, surrogate: Surrogate, arrangement: Rearrangement) -> Tensor:
+    """The traces [sublayers, units] of one draw, put together step by step."""
+    order, sign = (torch.from_numpy(part).to(traces.device) for part in arrangement[:2])
+    values = traces.double().diff(dim=0) if surrogate.of_increments else traces.double()
+    if arrangement.mixing is not None:
+        values = torch.from_numpy(arrangement.mixing).to(traces.device) @ values
+    values = sign[:, None] * values[order]
+    return torch.nn.functional.pad(values.cumsum(dim=0), (0, 0, 1, 0)) if surrogate.of_increments else values
 
-    surrogate = SURROGATES[name]
-    points = np.ascontiguousarray(traces.double().cpu().numpy())
-    slopes = np.ascontiguousarray(gradient(traces.double()).cpu().numpy())
-    values = np.diff(points, axis=0) if surrogate.of_increments else points
-    labels = np.asarray(kinds)
 
-    def count(draw: int) -> np.ndarray:
-        arrangement = surrogate.draw(np.random.default_rng([seed, draw]), labels)
-        mixed = values if arrangement.mixing is None else arrangement.mixing @ values
-        turns = np.empty(points.shape[1])
-        flags = surrogate.of_increments, surrogate.carries_gradient
-        wind(mixed, arrangement.order, arrangement.sign, slopes, *flags, turns)
-        return turns
-
-    with ThreadPoolExecutor(torch.get_num_threads()) as threads:
-        yield from threads.map(count, range(draws))
+def _checked(traces: Tensor, kinds: list[str], name: str) -> Surrogate:
+    if name not in SURROGATES:
+        raise ValueError(f"no surrogate {name!r}; there are {', '.join(SURROGATES)}")
+    if len(kinds) != len(traces) - 1:
+        raise ValueError(f"expected the kinds of {len(traces) - 1} transitions, got {len(kinds)}")
+    return SURROGATES[name]

@@ -1,8 +1,9 @@
 """The rotation count of many rearranged traces at once, compiled, without an arc tangent a step.
 
-The wrapped differences of the angles of successive steps add up to the last angle less the first, plus 2 pi for each
-time that they pass the negative axis clockwise, less 2 pi for each time that they pass it counterclockwise. Whether
-they pass it shows in signs alone. ``rotations.rotation_count`` is the definition, and equal to it.
+The wrapped differences of the angles of successive steps add up to the last angle less the first, less 2 pi for each
+time that a step's direction passes the negative axis clockwise, plus 2 pi for each time that it passes it
+counterclockwise; the count is that sum over -2 pi. Whether it passes shows in signs alone.
+``rotations.rotation_count`` is the definition, and equal to it.
 """
 
 from math import atan2, pi
@@ -20,29 +21,29 @@ def wind(
     order: np.ndarray,
     sign: np.ndarray,
     gradient: np.ndarray,
-    steps: bool,
-    carried: bool,
+    of_increments: bool,
+    carries_gradient: bool,
     turns: np.ndarray,
 ) -> None:
     """Count the turns of all units' traces, rearranged alike.
 
     Args:
-        values: [T, units], the points of the traces or, with ``steps``, their increments.
+        values: [T, units], the points of the traces or, with ``of_increments``, their increments.
         order: [T], which of them comes first, second, ...
         sign: [T], what it is multiplied by.
-        gradient: [sublayers, units], the gradient of each point; read only if ``carried``.
-        steps: Whether values are increments, to be added up.
-        carried: Whether each point keeps the gradient that it had; otherwise it is taken anew.
+        gradient: [sublayers, units], the gradient of each point; read only with ``carries_gradient``.
+        of_increments: Whether values are increments, to be added up.
+        carries_gradient: Whether each point keeps the gradient that it had; otherwise it is taken anew.
         turns: [units], filled, clockwise positive.
     """
     count, units = values.shape
-    sublayers = count + 1 if steps else count
+    sublayers = count + 1 if of_increments else count
     trace, slope = np.zeros((sublayers, UNITS_AT_ONCE)), np.zeros((sublayers, UNITS_AT_ONCE))
     for first in range(0, units, UNITS_AT_ONCE):
         width = min(UNITS_AT_ONCE, units - first)
         for t in range(count):
             row, factor = values[order[t], first : first + width], sign[t]
-            if steps:
+            if of_increments:
                 here, there = trace[t], trace[t + 1]
                 for u in range(width):
                     there[u] = here[u] + factor * row[u]
@@ -50,7 +51,7 @@ def wind(
                 here = trace[t]
                 for u in range(width):
                     here[u] = factor * row[u]
-        if carried:
+        if carries_gradient:
             for t in range(count):
                 slope[t, :width] = gradient[order[t], first : first + width]
         else:

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 from torchmetrics import Metric
 
+from rs_cae.dynamics.correlation import pearson, pearson_of_unrelated_updates
 from rs_cae.dynamics.kinematics import Kinematics
 from rs_cae.dynamics.resampling import poisson_weights
 
@@ -21,7 +22,7 @@ class _Resampled(Metric):
     """Weighted sums of what samples have: a row in which each counts once, then one for each resample.
 
     Args:
-        sizes: Numbers a sample, by the name of the sum.
+        sizes: Values per sample, by the name of their sums.
         draws: Resamples of the texts; 0 for the mean alone.
         seed: Of the resamples.
         **kwargs: Passed to ``torchmetrics.Metric``.
@@ -29,53 +30,47 @@ class _Resampled(Metric):
 
     full_state_update = False
     is_differentiable = False
-    weights: Tensor
 
     def __init__(self, sizes: dict[str, int], draws: int, seed: int, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.draws, self.seed = draws, seed
         for name, size in sizes.items():
             self.add_state(name, torch.zeros(draws + 1, size, dtype=torch.float64), dist_reduce_fx="sum")
-        self.add_state("weights", torch.zeros(draws + 1, dtype=torch.float64), dist_reduce_fx="sum")
 
-    def _weigh(self, texts: Tensor) -> Tensor:
-        """[1 + draws, batch], how often each sample counts; taken in."""
-        once = torch.ones(1, len(texts), dtype=torch.float64, device=self.weights.device)
-        drawn = poisson_weights(texts, self.draws, self.seed) if self.draws else once[:0]
-        weights = torch.cat([once, drawn.to(once.device)])
-        self.weights += weights.sum(dim=1)
-        return weights
-
-    def _mean(self, name: str) -> Tensor:
-        """[1 + draws, size]; NaN in a resample that holds nothing."""
-        return getattr(self, name) / self.weights[:, None]
+    def _weights(self, texts: Tensor) -> Tensor:
+        """[1 + draws, batch], how often each sample counts."""
+        once = torch.ones(1, len(texts), dtype=torch.float64, device=texts.device)
+        return torch.cat([once, poisson_weights(texts, self.draws, self.seed)]) if self.draws else once
 
 
 class ResampledMean(_Resampled):
-    """The mean of one row of numbers a sample.
+    """The mean of one row of values per sample; NaN values do not count.
 
     Args:
-        size: Numbers a sample.
+        size: Values per sample.
         draws: Resamples of the texts; 0 for the mean alone.
         seed: Of the resamples.
         **kwargs: Passed to ``torchmetrics.Metric``.
     """
 
     sums: Tensor
+    known: Tensor
 
     def __init__(self, size: int, draws: int = 1000, seed: int = 0, **kwargs: Any) -> None:
-        super().__init__({"sums": size}, draws, seed, **kwargs)
+        super().__init__({"sums": size, "known": size}, draws, seed, **kwargs)
 
     def update(self, values: Tensor, texts: Tensor) -> None:
         """Take in a batch: values [batch, size] of samples of these texts [batch]."""
-        self.sums.addmm_(self._weigh(texts), values.double())
+        weights = self._weights(texts)
+        self.sums.addmm_(weights, values.double().nan_to_num())
+        self.known.addmm_(weights, (~values.isnan()).double())
 
     def compute(self) -> Tensor:
-        """[1 + draws, size]: the mean, then those of the resamples."""
-        return self._mean("sums")
+        """[1 + draws, size]: the mean, then those of the resamples; NaN where nothing is known."""
+        return self.sums / self.known
 
 
-class MeanKinematics(_Resampled):
+class MeanKinematics(ResampledMean):
     """Mean norm, density, velocity and cosine similarity at each depth.
 
     Args:
@@ -85,21 +80,20 @@ class MeanKinematics(_Resampled):
         **kwargs: Passed to ``torchmetrics.Metric``.
     """
 
-    sums: Tensor
-
     def __init__(self, sublayers: int, draws: int = 1000, seed: int = 0, **kwargs: Any) -> None:
-        self.lengths = [sublayers] * 3 + [sublayers - 1] * 4
-        super().__init__({"sums": sum(self.lengths)}, draws, seed, **kwargs)
+        super().__init__(3 * sublayers + 4 * (sublayers - 1), draws, seed, **kwargs)
+        self.sublayers = sublayers
 
-    def update(self, kinematics: Kinematics, texts: Tensor) -> None:
+    def update(self, kinematics: Kinematics, texts: Tensor) -> None:  # type: ignore[override]
         """Take in the kinematics of a batch, and the text [batch] of each sample."""
-        values = torch.cat([*kinematics, kinematics.cosine_of_unrelated_updates], dim=1)
-        self.sums.addmm_(self._weigh(texts), values)
+        columns = torch.cat([kinematics.to_columns(), kinematics.cosine_of_unrelated_updates], dim=1)
+        super().update(columns, texts)
 
-    def compute(self) -> dict[str, Tensor]:
-        """By quantity, [1 + draws, sublayers or transitions]: the mean, then those of the resamples."""
-        names = [*Kinematics._fields, "cosine_of_unrelated_updates"]
-        return dict(zip(names, self._mean("sums").split(self.lengths, dim=1), strict=True))
+    def curves(self) -> tuple[Kinematics, Tensor]:
+        """Means over samples [1 + draws, sublayers or transitions], and that of the cosine of unrelated updates."""
+        means = self.compute()
+        transitions = self.sublayers - 1
+        return Kinematics.from_columns(means[:, :-transitions], self.sublayers), means[:, -transitions:]
 
 
 class ResampledUnits(NamedTuple):
@@ -116,6 +110,10 @@ class ResampledUnits(NamedTuple):
     unrelated: Tensor
 
 
+ROUNDING = 1e-13
+"""A variance below this share of the mean square is that of a constant."""
+
+
 class UnitBootstrap(_Resampled):
     """Mean activations and correlations of a few units, resampled; for intervals alone.
 
@@ -130,18 +128,20 @@ class UnitBootstrap(_Resampled):
         **kwargs: Passed to ``torchmetrics.Metric``.
     """
 
+    weights: Tensor
     sums: Tensor
     squares: Tensor
     products: Tensor
 
     def __init__(self, sublayers: int, units: int, draws: int = 1000, seed: int = 0, **kwargs: Any) -> None:
         sizes = {"sums": sublayers * units, "squares": sublayers * units, "products": (sublayers - 1) * units}
-        super().__init__(sizes, draws, seed, **kwargs)
+        super().__init__({"weights": 1, **sizes}, draws, seed, **kwargs)
         self.units = units
 
     def update(self, trajectories: Tensor, texts: Tensor) -> None:
         """Take in a batch [batch, sublayers, units] of samples of these texts [batch]."""
-        weights, values = self._weigh(texts), trajectories.double()
+        weights, values = self._weights(texts), trajectories.double()
+        self.weights += weights.sum(dim=1, keepdim=True)
         self.sums.addmm_(weights, values.flatten(1))
         self.products.addmm_(weights, (values[:, :-1] * values[:, 1:]).flatten(1))
         self.squares.addmm_(weights, values.square().flatten(1))
@@ -151,15 +151,14 @@ class UnitBootstrap(_Resampled):
         parts = (getattr(self, name).split(DRAWS_AT_ONCE) for name in ("weights", "sums", "squares", "products"))
         curves = [self._curves(*part) for part in zip(*parts, strict=True)]
         correlation, unrelated = (torch.cat(curve) for curve in zip(*curves, strict=True))
-        return ResampledUnits(self._mean("sums").unflatten(1, (-1, self.units)), correlation, unrelated)
+        return ResampledUnits((self.sums / self.weights).unflatten(1, (-1, self.units)), correlation, unrelated)
 
     def _curves(self, weights: Tensor, *sums: Tensor) -> tuple[Tensor, Tensor]:
         """Both correlations of a few draws, mean over units."""
-        mean, square, product = ((part / weights[:, None]).unflatten(1, (-1, self.units)) for part in sums)
+        mean, square, product = ((part / weights).unflatten(1, (-1, self.units)) for part in sums)
         variance = square - mean.square()
-        start, end = variance[:, :-1], variance[:, 1:]
-        covariance = product - mean[:, :-1] * mean[:, 1:]
-        r = covariance / (start * end).sqrt()
-        unrelated = (start / (2 * start + end - 2 * covariance)).sqrt()
-        known = (start > 0) & (end > 0) & r.isfinite()
-        return tuple(part.where(known, torch.nan).nanmean(dim=2) for part in (r.clamp(-1, 1), unrelated))
+        varies = variance > ROUNDING * square
+        parts = variance[:, :-1], variance[:, 1:], product - mean[:, :-1] * mean[:, 1:]
+        known = varies[:, :-1] & varies[:, 1:]
+        r, unrelated = pearson(*parts), pearson_of_unrelated_updates(*parts)
+        return r.where(known, torch.nan).nanmean(dim=2), unrelated.where(known, torch.nan).nanmean(dim=2)

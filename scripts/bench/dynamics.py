@@ -2,9 +2,8 @@
 
     python scripts/bench/dynamics.py [--quick]
 
-1. KSG mutual information of 1000 samples: ours, of all threads, and ``mutual_info_regression`` pair by pair; beside it
-   the part of it that estimates. Pairs are successive sublayers of random walks, made like a stream, or independent.
-   Times are for 4096 units and 63 transitions, extrapolated.
+1. KSG mutual information, 1000 samples of random walks, made like a stream, or of independent variables: ours, of all
+   threads, ``mutual_info_regression`` pair by pair, and its inner part; for 4096 units x 63 pairs, extrapolated.
 2. Rotation counts of 4096 units and 64 sublayers in 1000 draws of each surrogate, and their comparison, in a process of
    its own; the totals are of five, without point_shuffle. Against it a NumPy function for each trace, or for all units
    of a draw, which gets its traces ready-made; extrapolated linearly, from 4096 traces and 10 draws.
@@ -37,7 +36,8 @@ from sklearn.feature_selection import mutual_info_regression
 from sklearn.feature_selection._mutual_info import _compute_mi_cc
 from torch import Tensor
 
-from rs_cae.dynamics import SURROGATES, Kinematics, compare, ksg, mutual_information, rotation_count, surrogate_counts
+from rs_cae.dynamics import SURROGATES, Kinematics, mutual_information, rotation_count, surrogate_counts
+from rs_cae.dynamics.significance import compare_with_surrogate
 from rs_cae.metrics import MeanKinematics, TransitionStatistics, UnitBootstrap
 
 Ways = dict[str, tuple[Callable[[], object], float]]
@@ -116,7 +116,7 @@ def largest_difference(states: Tensor) -> float:
 def information(quick: bool) -> dict[str, float]:
     """The estimator's figures."""
     began = time.perf_counter()
-    ksg(*torch.randn(2, 10, 1))
+    mutual_information(torch.randn(10, 2, 1))
     print(f"KSG: import and compilation took {time.perf_counter() - began:.1f} s, not counted below")
     units, peer_units, rounds = (64, 2, 2) if quick else (256, 8, 7)
     walks = walk(SAMPLES, units)
@@ -150,7 +150,7 @@ def rotations_here(rounds: int) -> dict[str, float]:
         "NumPy, draw by draw": (lambda: [numpy_count(ready) for _ in range(10)], 10 / (5 * DRAWS)),
     }
     for name in SURROGATES:
-        ways[name] = (lambda name=name: compare(measured, surrogate_counts(traces, kinds, name, DRAWS)), 1)
+        ways[name] = (lambda name=name: compare_with_surrogate(measured, surrogate_counts(traces, kinds, name)), 1)
     times = paired_times(ways, rounds)
     times["ours, five surrogates"] = five = sum(times[name] for name in SURROGATES if name != "point_shuffle")
     print_times("Rotation counts", times, "NumPy, trace by trace")

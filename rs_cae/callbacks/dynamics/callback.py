@@ -26,16 +26,19 @@ from rs_cae.stream.trajectories import TrajectoryBatch
 
 
 class Dynamics(Callback):
-    """The dynamics of the test trajectories in full width: no reducer is asked.
+    """The dynamics of the test trajectories in full width, whatever the reducer.
 
     Args:
         mi_estimator: Of mutual information: ``ksg``, ``binned`` or ``gaussian``.
         mi_units: Units whose mutual information is estimated, drawn evenly; all if null.
         mi_samples: Samples behind it, drawn evenly, at most: its cost grows faster than their number.
         mi_halves: Half-samples behind its intervals.
-        surrogates: Draws of each surrogate of the rotation counts.
-        bootstrap: Resamples of the texts behind the other intervals.
+        surrogates: Draws of each surrogate of the rotation counts; fewer than 19 cannot show p = 0.05.
+        bootstrap: Resamples of the texts behind the other intervals; fewer than 39 cannot show p = 0.05.
         seed: Of everything that is drawn.
+
+    Raises:
+        InputError: If a number is too small.
     """
 
     def __init__(
@@ -65,15 +68,15 @@ class Dynamics(Callback):
         self.units = torch.randperm(data.width, generator=generator)[: self.mi_units].sort().values
         self.interval_units = torch.randperm(data.width, generator=generator)[:INTERVAL_UNITS].sort().values
         samples = data.samples("test")
-        self.informative = samples[torch.randperm(len(samples), generator=generator)[: self.mi_samples]]
-        again = {"draws": self.bootstrap, "seed": self.seed}
+        self.mi_numbers = samples[torch.randperm(len(samples), generator=generator)[: self.mi_samples]]
+        resamples = {"draws": self.bootstrap, "seed": self.seed}
         device = pl_module.device
         self.moments = TransitionStatistics(data.sublayers, data.width).to(device)
-        self.resampled = UnitBootstrap(data.sublayers, len(self.interval_units), **again).to(device)
-        self.kinematics = MeanKinematics(data.sublayers, **again).to(device)
-        self.turns = ResampledMean(2 * data.width, **again).to(device)
-        self.rows, self.read = PerSample().to(device), PerSample().to(device)
-        self.states, self.texts = PerSample().to(device), PerSample().to(device)
+        self.unit_bootstrap = UnitBootstrap(data.sublayers, len(self.interval_units), **resamples).to(device)
+        self.mean_kinematics = MeanKinematics(data.sublayers, **resamples).to(device)
+        self.mean_turns = ResampledMean(data.width, **resamples).to(device)
+        self.kinematics, self.tokens = PerSample().to(device), PerSample().to(device)
+        self.mi_states, self.mi_texts = PerSample().to(device), PerSample().to(device)
 
     def on_test_batch_end(
         self,
@@ -88,51 +91,52 @@ class Dynamics(Callback):
         device = batch.states.device
         kinematics = Kinematics.of(batch.states)
         self.moments.update(batch.states)
-        self.kinematics.update(kinematics, batch.texts)
-        self.rows.update(torch.cat([*kinematics], dim=1).float(), batch.samples)
-        self.read.update(torch.stack([batch.tokens, batch.texts, batch.positions], dim=1), batch.samples)
-        self.resampled.update(batch.states[:, :, self.interval_units.to(device)], batch.texts)
-        turns = rotation_count(batch.states)
-        self.turns.update(torch.cat([turns.nan_to_num(), turns.isfinite()], dim=1), batch.texts)
-        chosen = torch.isin(batch.samples, self.informative.to(device))
-        self.states.update(batch.states[chosen][:, :, self.units.to(device)], batch.samples[chosen])
-        self.texts.update(batch.texts[chosen], batch.samples[chosen])
+        self.unit_bootstrap.update(batch.states[:, :, self.interval_units.to(device)], batch.texts)
+        self.mean_kinematics.update(kinematics, batch.texts)
+        self.mean_turns.update(rotation_count(batch.states), batch.texts)
+        self.kinematics.update(kinematics.to_columns().float(), batch.samples)
+        self.tokens.update(torch.stack([batch.tokens, batch.texts, batch.positions], dim=1), batch.samples)
+        chosen = torch.isin(batch.samples, self.mi_numbers.to(device))
+        self.mi_states.update(batch.states[chosen][:, :, self.units.to(device)], batch.samples[chosen])
+        self.mi_texts.update(batch.texts[chosen], batch.samples[chosen])
 
     def on_test_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Compute, and hand the record variables and headlines."""
         data: Any = trainer.datamodule  # type: ignore[attr-defined]
-        layout, moments, resampled = data.layout, self.moments.moments(), self.resampled.compute()
-        lengths = [data.sublayers] * 3 + [data.sublayers - 1] * 3
-        rows = Kinematics(*self.rows.compute().split(lengths, dim=1))
-        counted, defined = self.turns.compute().chunk(2, dim=1)
+        layout, moments, resampled = data.layout, self.moments.moments(), self.unit_bootstrap.compute()
         kinds = layout.transition_kinds
-        plan = InformationPlan(self.states.compute(), self.texts.rows(), self.mi_estimator, self.mi_halves, self.seed)
+        rows = Kinematics.from_columns(self.kinematics.rows(), data.sublayers)
         findings = [
             correlation_findings(moments, resampled),
-            kinematics_findings(rows, self.kinematics.compute(), kinds),
-            self._informed(plan, data.width, show=trainer.progress_bar_callback is not None),
-            rotation_findings(moments.mean, resampled.mean[1:], counted / defined, kinds, self.surrogates, self.seed),
-            self._read(data),
+            kinematics_findings(rows, *self.mean_kinematics.curves(), kinds),
+            self._information(data.width, show=trainer.progress_bar_callback is not None),
+            rotation_findings(
+                moments.mean, resampled.mean[1:], self.mean_turns.compute(), kinds, self.surrogates, self.seed
+            ),
+            self._tokens(),
         ]
         record = RunRecord.of(trainer)
-        names = {"surrogate": ("surrogate", list(SURROGATES))}
+        keeps = [surrogate.keeps for surrogate in SURROGATES.values()]
+        coordinates = {"surrogate": list(SURROGATES), "surrogate_keeps": ("surrogate", keeps)}
         for found in findings:
-            record.add_variables("dynamics", xr.Dataset(found.variables, coords=depth_coordinates(layout) | names))
+            record.add_variables("dynamics", xr.Dataset(found.variables, depth_coordinates(layout) | coordinates))
             for name, headline in found.headlines.items():
                 record.add_headline(name, headline)
-        chosen = {"estimator": self.mi_estimator, "units": len(self.units), "samples": len(self.informative)}
+        chosen = {"estimator": self.mi_estimator, "units": len(self.units), "samples": len(self.mi_numbers)}
         record.add_attribute("mutual_information", json.dumps(chosen))
 
-    def _informed(self, plan: InformationPlan, width: int, show: bool) -> Findings:
+    def _information(self, width: int, show: bool) -> Findings:
         """The findings on mutual information, under a progress bar."""
+        states, texts = self.mi_states.compute(), self.mi_texts.rows()
+        plan = InformationPlan(states, texts, self.mi_estimator, self.mi_halves, self.seed)
         with Progress(disable=not show or processes.rank() > 0) as bar:
             task = bar.add_task("mutual information", total=plan.work)
             return information_findings(plan, self.units, width, lambda units: bar.advance(task, units))
 
-    def _read(self, data: Any) -> Findings:
+    def _tokens(self) -> Findings:
         """Which token of which text each sample is."""
         found = Findings()
-        tokens, texts, positions = self.read.compute().reshape(-1, 3).unbind(dim=1)
+        tokens, texts, positions = self.tokens.rows().unbind(dim=1)
         found.add("last_token", "sample", tokens, "id of the token that is read")
         found.add("text", "sample", texts, "number of the text")
         found.add("position", "sample", positions, "place of the token in its text", "token")

@@ -1,16 +1,17 @@
 """How much a unit's activation says of the next one (Figures 1G and 1H)."""
 
 from collections.abc import Callable
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 from rs_cae import processes
-from rs_cae.callbacks.dynamics.depth import WITHOUT_EMBEDDING, third_mean
-from rs_cae.callbacks.verdicts import Verdict, sentence
+from rs_cae.callbacks.dynamics.depth import WITHOUT_EMBEDDING, part_mean
+from rs_cae.callbacks.verdicts import Verdict, with_sentence
 from rs_cae.dynamics.estimators import Estimator
 from rs_cae.dynamics.information import information_of_unrelated_updates, mutual_information, tied_share
-from rs_cae.dynamics.resampling import deviation_interval, half_samples
+from rs_cae.dynamics.resampling import half_samples, standard_error_interval
 from rs_cae.results import Findings, Headline
 
 INTERVAL_UNITS = 256
@@ -19,53 +20,68 @@ INTERVAL_UNITS = 256
 DROPS = Verdict(
     null="unrelated updates of that size",
     above="it falls more than theirs would",
-    level="it changes as theirs would",
+    undecided="not told apart from theirs",
     below="it falls less than theirs would",
 )
 
 
+class Estimates(NamedTuple):
+    """What an ``InformationPlan`` gives.
+
+    Attributes:
+        whole: [transitions, units], of all samples.
+        halves: [half-samples, transitions], means over some units of each half-sample.
+        null: [transitions], the mean over units if updates were unrelated to states.
+    """
+
+    whole: Tensor
+    halves: Tensor
+    null: Tensor
+
+
 class InformationPlan:
-    """The estimates that are to be made, and how much work each is.
+    """The estimates that are to be made, and how much work they are.
 
     Args:
         trajectories: [samples, sublayers, units], of the units that were chosen.
         texts: [samples], the text of each.
         estimator: Of mutual information.
         halves: Half-samples behind the intervals.
-        seed: Of the half-samples and of the exchange of updates.
+        seed: Of the half-samples, of the units behind intervals, and of the exchange of updates.
     """
 
     def __init__(self, trajectories: Tensor, texts: Tensor, estimator: Estimator, halves: int, seed: int) -> None:
         self.trajectories, self.estimator, self.seed = trajectories, estimator, seed
-        self.some = trajectories[:, :, :INTERVAL_UNITS]
-        self.halves = half_samples(texts, halves, seed)
+        generator = torch.Generator().manual_seed(seed)
+        drawn = torch.randperm(trajectories.shape[2], generator=generator)[:INTERVAL_UNITS]
+        self.some = drawn.sort().values.to(trajectories.device)
+        self.half_rows = half_samples(texts, halves, seed)
 
     @property
     def work(self) -> int:
         """Units to go through, by this process."""
-        each = [part[:, :, _own()].shape[2] for part in (self.trajectories, self.some)]
-        return each[0] + each[1] * (len(self.halves) + 1)
+        every, some = (len(range(count)[_own()]) for count in (self.trajectories.shape[2], len(self.some)))
+        return every + some * (len(self.half_rows) + 1)
 
-    def run(self, progress: Callable[[int], object]) -> tuple[Tensor, Tensor, Tensor]:
+    def run(self, progress: Callable[[int], object]) -> Estimates:
         """Estimate.
 
         Args:
             progress: Called with the number of units that are done.
-
-        Returns:
-            [transitions, units], of all samples; [halves, transitions], means over some units of each half-sample;
-            [transitions], the mean over those units if updates were unrelated to states.
         """
-        estimator = self.estimator
-        whole = _shared(self.trajectories, lambda part: mutual_information(part, estimator, progress))
-        halves = [
-            _shared(self.some[rows.to(self.some.device)], lambda part: mutual_information(part, estimator, progress))
-            for rows in self.halves
-        ]
-        unrelated = _shared(
-            self.some, lambda part: information_of_unrelated_updates(part, estimator, self.seed, progress)
-        )
-        return whole, torch.stack(halves).nanmean(dim=2), unrelated.nanmean(dim=1)
+
+        def measured(part: Tensor) -> Tensor:
+            return mutual_information(part, self.estimator, progress)
+
+        def unrelated(part: Tensor) -> Tensor:
+            return information_of_unrelated_updates(part, self.estimator, self.seed, progress)
+
+        some = self.trajectories[:, :, self.some]
+        whole = _shared(self.trajectories, measured)
+        halves = [_shared(some[rows.to(some.device)], measured).nanmean(dim=1) for rows in self.half_rows]
+        # some units stand for all: what they have more than the mean of all, their null has too
+        excess = whole[:, self.some].nanmean(dim=1) - whole.nanmean(dim=1)
+        return Estimates(whole, torch.stack(halves), _shared(some, unrelated).nanmean(dim=1) - excess)
 
 
 def information_findings(
@@ -79,37 +95,32 @@ def information_findings(
         width: Units of the stream.
         progress: Called with the number of units that are done.
     """
-    found = Findings()
-    information, halves, null = plan.run(progress)
-    curve = information.nanmean(dim=1)
-    low, high = deviation_interval(curve, halves)
-    whole = _spread(information, units, width)
-    found.add("mutual_information", "transition unit", whole, "mutual information of successive activations", "nat")
-    found.add("mutual_information_mean", "transition", curve, "mutual information, mean over units", "nat")
-    found.add("mutual_information_mean_low", "transition", low, "its lower end, 95 % by half-samples", "nat")
-    found.add("mutual_information_mean_high", "transition", high, "its upper end", "nat")
-    meaning = "mutual information if updates were unrelated to states"
-    found.add("mutual_information_mean_null", "transition", null, meaning, "nat")
+    found, estimates = Findings(), plan.run(progress)
+    curve = estimates.whole.nanmean(dim=1)
+    whole = _spread(estimates.whole, units, width)
+    meaning = "mutual information of successive activations"
+    found.add("mutual_information", "transition unit", whole, meaning, "nat")
+    interval = standard_error_interval(curve, estimates.halves)
+    words = f"{meaning}, mean over units"
+    found.add_with_interval("mutual_information_mean", "transition", curve, interval, words, "nat", estimates.null)
     ties = _spread(tied_share(plan.trajectories), units, width)
     found.add("tied_share", "sublayer unit", ties, "share of samples whose value another has too")
-    for skip_first in (False, True):
-        _add_drop(found, curve, halves, null, skip_first)
+    for suffix, start in (("", "first third"), (WITHOUT_EMBEDDING, "first third without the step from the embedding")):
+        values = (_drop(part, suffix) for part in (curve, estimates.halves, estimates.null))
+        headline = _drop_headline(*values)
+        subject = f"Mutual information of successive activations, {start} less last third of depth"
+        found.headlines[f"mutual_information_drop{suffix}"] = with_sentence(headline, subject, DROPS)
     return found
 
 
-def _add_drop(found: Findings, curve: Tensor, halves: Tensor, null: Tensor, skip_first: bool) -> None:
-    """The first third of depth less the last, against the same if updates were unrelated to states."""
+def _drop(curve: Tensor, suffix: str) -> Tensor:
+    """The first third of depth less the last, of curves [..., transitions]."""
+    return part_mean(curve, f"first_third{suffix}") - part_mean(curve, "last_third")
 
-    def drop(values: Tensor) -> Tensor:
-        return third_mean(values, "first", skip_first) - third_mean(values, "last")
 
-    value, expected = float(drop(curve)), float(drop(null))
-    low, high = (float(end) for end in deviation_interval(drop(curve), drop(halves)))
-    depth = f"first third of depth{', without the step from the embedding,' if skip_first else ''} less last third"
-    subject = f"Mutual information of successive activations, {depth}"
-    words = sentence(subject, value, low, high, expected, None, DROPS, "nat")
-    suffix = WITHOUT_EMBEDDING if skip_first else ""
-    found.headlines[f"mutual_information_drop{suffix}"] = Headline(value, "nat", low, high, expected, sentence=words)
+def _drop_headline(value: Tensor, halves: Tensor, null: Tensor) -> Headline:
+    low, high = standard_error_interval(value, halves)
+    return Headline(float(value), "nat", float(low), float(high), float(null))
 
 
 def _own() -> slice:

@@ -6,10 +6,10 @@ import torch
 from torch import Tensor
 
 from rs_cae.callbacks.dynamics.depth import WITHOUT_EMBEDDING
-from rs_cae.callbacks.verdicts import Verdict, held_against, sentence
-from rs_cae.dynamics.resampling import deviation_interval, percentile_interval
+from rs_cae.callbacks.verdicts import Verdict, compare_with_null, with_sentence
+from rs_cae.dynamics.resampling import percentile_interval, standard_error_interval
 from rs_cae.dynamics.rotations import WALK_TURNS, rotation_count, turning
-from rs_cae.dynamics.significance import Comparison, compare, two_sided_p
+from rs_cae.dynamics.significance import Comparison, compare_with_surrogate, two_sided_p
 from rs_cae.dynamics.surrogates import HEADLINE, SURROGATES, surrogate_counts, surrogate_turning
 from rs_cae.results import Findings, Headline
 
@@ -18,47 +18,43 @@ TURNING_DRAWS = 200
 
 TURNS = Verdict(
     null="the same steps with random signs",
-    above="more turning than that of a walk",
-    level="no other turning than that of a walk",
-    below="less turning than that of a walk",
-)
-WALKS = Verdict(
-    null="a Gaussian walk of as many steps",
-    above="more turning than that of a walk",
-    level="no other turning than that of a walk",
-    below="less turning than that of a walk",
+    above="more turning than that of a random walk",
+    undecided="not told apart from a random walk",
+    below="less turning than that of a random walk",
 )
 
 
 def rotation_findings(
-    traces: Tensor, resampled: Tensor, per_sample: Tensor, kinds: list[str], draws: int, seed: int
+    traces: Tensor, resampled: Tensor, per_sample_mean: Tensor, kinds: list[str], draws: int, seed: int
 ) -> Findings:
     """Rotation counts of the sample-mean traces and of single samples, beside all surrogates.
 
     Args:
         traces: [sublayers, units], mean activations over all samples.
         resampled: [draws, sublayers, some units], mean activations over resampled texts, for intervals.
-        per_sample: [1 + resamples, units], mean over samples of each sample's own count, those of all first.
+        per_sample_mean: [1 + resamples, units], mean over samples of each sample's own count, those of all first.
         kinds: Kind of each transition.
         draws: Draws of each surrogate.
         seed: Of the draws.
     """
-    found = Findings()
-    counts = rotation_count(traces)
+    found, counts = Findings(), rotation_count(traces)
     found.add("rotations", "unit", counts, "turns of the sample-mean trace, clockwise positive", "turn")
-    found.add("rotations_per_sample_mean", "unit", per_sample[0], "turns of a sample's trace, mean", "turn")
-    compared = {name: compare(counts, surrogate_counts(traces, kinds, name, draws, seed)) for name in SURROGATES}
+    interval, meaning = percentile_interval(per_sample_mean[1:]), "turns of a sample's trace, mean over samples"
+    found.add_with_interval("rotations_per_sample_mean", "unit", per_sample_mean[0], interval, meaning, "turn")
+    compared = {}
+    for name in SURROGATES:
+        compared[name] = compare_with_surrogate(counts, surrogate_counts(traces, kinds, name, draws, seed))
     _add_surrogates(found, compared)
     _add_turning(found, traces, kinds, min(draws, TURNING_DRAWS), seed)
     _add_mean_count(found, counts, rotation_count(resampled), compared, len(traces))
-    drawn = surrogate_counts(traces[1:], kinds[1:], HEADLINE, draws, seed).nanmean(dim=1)
-    later = rotation_count(traces[1:]), rotation_count(resampled[:, 1:])
-    subject = "Mean R of the traces from the second sublayer on"
-    found.headlines[f"rotations_mean{WITHOUT_EMBEDDING}"] = _mean_count(subject, *later, drawn)
-    means = per_sample.nanmean(dim=1)
+    later, drawn = traces[1:], surrogate_counts(traces[1:], kinds[1:], HEADLINE, draws, seed).nanmean(dim=1)
+    subject = "Mean rotation count R of the units' mean traces from the second sublayer on"
+    headline = _mean_count(subject, rotation_count(later), rotation_count(resampled[:, 1:]), drawn)
+    found.headlines[f"rotations_mean{WITHOUT_EMBEDDING}"] = headline
+    means, subject = per_sample_mean.nanmean(dim=1), "Mean rotation count of single samples' traces"
     walk = torch.full_like(means, WALK_TURNS * (len(traces) - 2))
-    subject = "Mean R of single samples' traces"
-    found.headlines["rotations_per_sample_mean"] = held_against(subject, means, walk, WALKS, "turn")
+    verdict = TURNS._replace(null="a Gaussian random walk of as many steps")
+    found.headlines["rotations_per_sample_mean"] = compare_with_null(subject, means, walk, verdict, "turn")
     share = float(compared[HEADLINE].significant_share)
     words = f"{share:.1%} of the units turn other than walks of their step sizes (Benjamini-Hochberg at 0.05)."
     found.headlines["rotations_significant_share"] = Headline(share, "1", null=0.0, sentence=words)
@@ -97,18 +93,23 @@ def _add_turning(found: Findings, traces: Tensor, kinds: list[str], draws: int, 
     turns = turning(traces).masked_fill(rotation_count(traces).isnan(), torch.nan)
     found.add("turning", "sublayer unit", by_sublayer(turns.T).T, "turn of the tangent at a sublayer", "turn")
     drawn = by_sublayer(surrogate_turning(traces, kinds, HEADLINE, draws, seed).cumsum(dim=1))
-    low, high = percentile_interval(drawn)
+    meaning = "turns up to a sublayer, mean over units"
     measured = by_sublayer(turns.nanmean(dim=1).cumsum(dim=0))
-    for end, curve in {"": measured, "_null": drawn.mean(dim=0), "_null_low": low, "_null_high": high}.items():
-        meaning = "turns up to a sublayer, mean over units" + (", of walks with random signs" if end else "")
-        found.add(f"cumulative_turning_mean{end}", "sublayer", curve, meaning, "turn")
+    found.add("cumulative_turning_mean", "sublayer", measured, meaning, "turn")
+    null, meaning = drawn.mean(dim=0), f"{meaning}, with random signs"
+    interval = percentile_interval(drawn)
+    found.add_with_interval("cumulative_turning_mean_null", "sublayer", null, interval, meaning, "turn")
 
 
 def _add_mean_count(
     found: Findings, counts: Tensor, resampled: Tensor, compared: dict[str, Comparison], sublayers: int
 ) -> None:
     """The mean over units, whole and for each inner sublayer, against the walk with random signs."""
-    headline = _mean_count("Mean R", counts, resampled, compared[HEADLINE].unit_mean)
+    subject = "Mean rotation count R of the units' mean traces"
+    headline = _mean_count(subject, counts, resampled, compared[HEADLINE].unit_mean)
+    found.headlines["rotations_mean"] = found.headlines["rotations_per_sublayer"] = headline
+    if counts.isnan().all():
+        return
     others = ", ".join(
         f"{name.replace('_', ' ')} {float(comparison.unit_mean.mean()):.3g} (p = {float(comparison.unit_mean_p):.2g})"
         for name, comparison in compared.items()
@@ -116,16 +117,14 @@ def _add_mean_count(
     )
     words = f"{headline.sentence} Other nulls: {others}."
     found.headlines["rotations_mean"] = replace(headline, sentence=words)
-    inner = max(sublayers - 2, 1)
-    rates = {end: getattr(headline, end) / inner for end in ("value", "low", "high", "null")}
-    words = f"For each sublayer at which it can turn: {rates['value']:.3g} turns; a Gaussian walk has {WALK_TURNS:.3g}."
+    rates = {end: getattr(headline, end) / (sublayers - 2) for end in ("value", "low", "high", "null")}
+    words = f"For each sublayer where it can turn: {rates['value']:.3g} turns; a Gaussian random walk {WALK_TURNS:.3g}."
     found.headlines["rotations_per_sublayer"] = replace(headline, **rates, sentence=words)
 
 
 def _mean_count(subject: str, counts: Tensor, resampled: Tensor, drawn: Tensor) -> Headline:
     """A headline of counts [units], those of resampled texts [draws, units], and null means [draws]."""
     value, null = float(counts.nanmean()), float(drawn.mean())
-    low, high = (float(end) for end in deviation_interval(counts.nanmean(), resampled.nanmean(dim=1)))
+    low, high = (float(end) for end in standard_error_interval(counts.nanmean(), resampled.nanmean(dim=1)))
     p = float(two_sided_p(counts.nanmean(), drawn))
-    words = sentence(subject, value, low, high, null, p, TURNS, "turn")
-    return Headline(value, "turn", low, high, null, p, words)
+    return with_sentence(Headline(value, "turn", low, high, null, p), subject, TURNS)
