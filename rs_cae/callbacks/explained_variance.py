@@ -2,7 +2,6 @@
 
 from typing import Any
 
-import xarray as xr
 from lightning import Callback, LightningModule, Trainer
 from torch import Tensor
 
@@ -13,7 +12,7 @@ from rs_cae.dynamics.moments import Moments
 from rs_cae.dynamics.resampling import jackknife_interval
 from rs_cae.metrics.reconstruction import ReconstructionMoments
 from rs_cae.modules import reducer_of
-from rs_cae.results import Headline, depth_coordinates
+from rs_cae.results import Findings, Headline, depth_coordinates
 from rs_cae.stream.trajectories import TrajectoryBatch
 
 KEPT = Verdict(
@@ -53,32 +52,27 @@ class ExplainedVariance(Callback):
         self.moments.update(batch.states, outputs["reconstructions"], batch.texts)
 
     def on_test_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Compute, and hand the record variables, headlines and the figure."""
+        """Compute, and hand the record variables and headlines."""
         targets, residuals = self.moments.moments()
         scale = reducer_of(pl_module).standardizer.scale
         layout = trainer.datamodule.layout  # type: ignore[attr-defined]
-        record = RunRecord.of(trainer)
-        values = _with_intervals(targets, residuals, scale)
-        variables: dict[str, Any] = {}
-        for name, parts in values.items():
-            dimensions = ("sublayer",) if parts["value"].ndim else ()
-            for end, value in parts.items():
-                variables[name if end == "value" else f"{name}_{end}"] = (dimensions, value.cpu().numpy())
-        dataset = xr.Dataset(variables, coords=depth_coordinates(layout))
-        record.add_variables("latent", dataset)
+        found, values = Findings(), _with_intervals(targets, residuals, scale)
+        for name, (value, low, high) in values.items():
+            dimension = "sublayer" if value.ndim else ""
+            found.add_with_interval(name, dimension, value, (low, high), name.replace("_", " "))
         depth_alone = float(variance.r2_of_sublayer_means(targets.pooled()))
         for name, (subject, null) in {
             "explained_variance_pooled": ("Explained variance of the test states", 0.0),
             "explained_variance_standardized_pooled": ("Explained variance in standardized units", 0.0),
             "r2_pooled": ("r2 of the test states about their grand mean", depth_alone),
         }.items():
-            measured, low, high = (float(values[name][end]) for end in ("value", "low", "high"))
-            headline = Headline(measured, "1", low, high, null)
-            record.add_headline(name, with_sentence(headline, subject, KEPT))
+            measured, *interval = (float(end) for end in values[name])
+            found.headlines[name] = with_sentence(Headline(measured, "1", *interval, null), subject, KEPT)
+        RunRecord.of(trainer).add_findings("latent", found, depth_coordinates(layout))
 
 
-def _with_intervals(targets: Moments, residuals: Moments, scale: Tensor) -> dict[str, dict[str, Tensor]]:
-    """Each statistic of the whole test set, with the ends of its interval."""
+def _with_intervals(targets: Moments, residuals: Moments, scale: Tensor) -> dict[str, tuple[Tensor, Tensor, Tensor]]:
+    """Each statistic of the whole test set, and the ends of its interval."""
     whole = targets.pooled(), residuals.pooled()
     without = targets.leave_one_out(), residuals.leave_one_out()
     # One scalar divides a sublayer, so it leaves the ratio of that sublayer's variances as it is.
@@ -93,6 +87,5 @@ def _with_intervals(targets: Moments, residuals: Moments, scale: Tensor) -> dict
     values = {}
     for name, statistic in statistics.items():
         value = statistic(*whole).squeeze(0)
-        low, high = jackknife_interval(value, statistic(*without))
-        values[name] = {"value": value, "low": low, "high": high}
+        values[name] = (value, *jackknife_interval(value, statistic(*without)))
     return values

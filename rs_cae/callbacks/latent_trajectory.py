@@ -8,15 +8,15 @@ from lightning import Callback, LightningModule, Trainer
 from torch import Tensor
 
 from rs_cae.callbacks.run_record import RunRecord
-from rs_cae.dynamics.kinematics import layer_distance, velocity
+from rs_cae.dynamics.kinematics import velocity
 from rs_cae.dynamics.resampling import bootstrap_mean_interval
 from rs_cae.metrics.samples import PerSample
-from rs_cae.results import Headline, depth_coordinates
+from rs_cae.results import Findings, Headline, depth_coordinates
 from rs_cae.stream.trajectories import TrajectoryBatch
 
 
 class LatentTrajectory(Callback):
-    """Latents of every test text, their mean trajectory, and the distance between successive sublayers.
+    """Latents of every test sample, their mean trajectory, and the distance between successive sublayers.
 
     Args:
         bootstrap: Resamples of the texts behind each interval.
@@ -48,36 +48,33 @@ class LatentTrajectory(Callback):
         self.texts.update(batch.texts, batch.samples)
 
     def on_test_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Compute, and hand the record variables, headlines and figures."""
+        """Compute, and hand the record variables and headlines."""
+        data: Any = trainer.datamodule  # type: ignore[attr-defined]
         latents = self.latents.rows().double().cpu()
-        steps = velocity(latents)
-        along = ("sublayer", "latent")
         tokens, texts = self.tokens.rows().cpu(), self.texts.rows().cpu()
-        mean_low, mean_high = bootstrap_mean_interval(latents, self.bootstrap, seed=self.seed, texts=texts)
-        step_low, step_high = bootstrap_mean_interval(steps, self.bootstrap, seed=self.seed, texts=texts)
-        variables = {
-            "latents": (("sample", *along), latents.float().numpy()),
-            "last_token": ("sample", tokens.numpy()),
-            "last_token_text": ("sample", trainer.datamodule.token_texts(tokens)),  # type: ignore[attr-defined]
-            "mean_trajectory": (along, latents.mean(dim=0).numpy()),
-            "mean_trajectory_low": (along, mean_low.numpy()),
-            "mean_trajectory_high": (along, mean_high.numpy()),
-            "grid_extent": (("latent", "bound"), widened_range(latents).numpy()),
-            "layer_distance": ("transition", layer_distance(latents).numpy()),
-            "layer_distance_low": ("transition", step_low.numpy()),
-            "layer_distance_high": ("transition", step_high.numpy()),
-        }
-        layout = trainer.datamodule.layout  # type: ignore[attr-defined]
-        dataset = xr.Dataset(variables, coords=depth_coordinates(layout))
-        record = RunRecord.of(trainer)
-        record.add_variables("latent", dataset)
+        found, unit = Findings(), "latent unit"
+        found.add("latents", "sample sublayer latent", latents.float(), "latents of each sample", unit)
+        found.add("last_token", "sample", tokens, "id of the token that is read")
+        found.add("grid_extent", "latent bound", widened_range(latents), "range of the latents, widened by 5 %", unit)
+        self._add_mean(found, "mean_trajectory", "sublayer latent", latents, texts, "latents, mean over samples")
+        steps = velocity(latents)
+        meaning = "distance between successive sublayers, mean over samples"
+        self._add_mean(found, "layer_distance", "transition", steps, texts, meaning)
         length = steps.sum(dim=1)
         low, high = bootstrap_mean_interval(length, self.bootstrap, seed=self.seed, texts=texts)
         value, ends = float(length.mean()), (float(low), float(high))
-        words = (
-            f"A text's path through the latent space is {value:.3g} [{ends[0]:.3g}, {ends[1]:.3g}] latent units long."
-        )
-        record.add_headline("path_length", Headline(value, "latent unit", *ends, sentence=words))
+        words = f"A sample's path through the latent space: {value:.3g} [{ends[0]:.3g}, {ends[1]:.3g}] latent units."
+        found.headlines["path_length"] = Headline(value, unit, *ends, sentence=words)
+        record = RunRecord.of(trainer)
+        record.add_findings("latent", found, depth_coordinates(data.layout))
+        record.add_variables("latent", xr.Dataset({"last_token_text": ("sample", data.token_texts(tokens))}))
+
+    def _add_mean(
+        self, found: Findings, name: str, dimensions: str, values: Tensor, texts: Tensor, meaning: str
+    ) -> None:
+        """The mean over samples of values [samples, ...], with its interval."""
+        interval = bootstrap_mean_interval(values, self.bootstrap, seed=self.seed, texts=texts)
+        found.add_with_interval(name, dimensions, values.mean(dim=0), interval, meaning, "latent unit")
 
 
 def widened_range(latents: Tensor, margin: float = 0.05) -> Tensor:

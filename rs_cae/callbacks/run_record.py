@@ -2,7 +2,9 @@
 
 import math
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import xarray as xr
 from lightning import Callback, LightningModule, Trainer
@@ -12,7 +14,7 @@ from rich.table import Table
 
 from rs_cae.atomic_files import write_json
 from rs_cae.errors import InputError
-from rs_cae.results import Headline, headlines_as_json, write_dataset, write_figures
+from rs_cae.results import Findings, Headline, headlines_as_json, write_dataset, write_figures
 from rs_cae.run_folder import RunFolder
 
 
@@ -47,6 +49,12 @@ class RunRecord(Callback):
         """Add variables to the dataset that becomes ``results/NAME.nc``."""
         held = self.datasets.get(name, xr.Dataset())
         self.datasets[name] = held.merge(dataset, compat="identical", join="outer")
+
+    def add_findings(self, name: str, found: Findings, coordinates: Mapping[str, Any]) -> None:
+        """Add what was found: variables of the dataset ``results/NAME.nc``, and headline numbers."""
+        self.add_variables(name, xr.Dataset(found.variables, coordinates))
+        for headline_name, headline in found.headlines.items():
+            self.add_headline(headline_name, headline)
 
     def add_attribute(self, name: str, value: str | int | float) -> None:
         """Add an attribute that every dataset carries."""

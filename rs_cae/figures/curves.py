@@ -1,14 +1,13 @@
 """Curves over depth, with their intervals, nulls and controls."""
 
-from collections.abc import Sequence
-from typing import Any, Literal, NamedTuple
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from rs_cae.figures.fisher import spread_near_one
 from rs_cae.figures.style import (
     ACROSS,
     WITHIN,
@@ -19,7 +18,6 @@ from rs_cae.figures.style import (
     legend_below,
     log_if_wide,
     panels,
-    start_at_zero,
 )
 
 KINDS = {"within": (WITHIN, "o"), "across": (ACROSS, "s")}
@@ -33,14 +31,13 @@ class Curve(NamedTuple):
         name: Of its variable; ``NAME_low`` and ``NAME_high`` are its interval, ``NAME_null`` its null, if there.
         label: Of the vertical axis.
         null: What the null is, for the legend.
-        scale: Of the vertical axis: ``size``, logarithmic if values spread wide; ``share``, from zero on; or
-            ``fisher``, for correlations.
+        scale: Sets the vertical axis of a panel by the values that are drawn.
     """
 
     name: str
     label: str
     null: str = ""
-    scale: Literal["size", "share", "fisher"] = "size"
+    scale: Callable[[Axes, np.ndarray], None] = log_if_wide
 
 
 def draw_by_kind(results: xr.Dataset, controls: Sequence[Control], curves: Sequence[Curve], title: str) -> Figure:
@@ -118,13 +115,7 @@ def draw_controls(axes: Axes, controls: Sequence[Control], name: str, kind: str 
 
 def set_scale(axes: Axes, curve: Curve, results: xr.Dataset, controls: Sequence[Control]) -> None:
     """The vertical axis of a panel, and of those that share it, once all curves are drawn."""
-    values = all_values(results, controls, curve.name)
-    if curve.scale == "fisher":
-        spread_near_one(axes)
-    elif curve.scale == "size":
-        log_if_wide(axes, values)
-    else:
-        start_at_zero(axes, values)
+    curve.scale(axes, all_values(results, controls, curve.name))
     axes.set_ylabel(curve.label, fontsize=9)
 
 

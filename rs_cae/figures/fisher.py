@@ -36,8 +36,8 @@ def fisher_marks(low: float, high: float) -> list[float]:
     return []
 
 
-def spread_near_one(axes: Axes) -> None:
-    """Make the vertical axis of a panel that is drawn one of correlations, on Fisher's scale."""
+def spread_near_one(axes: Axes, values: np.ndarray) -> None:
+    """Make the vertical axis of a panel one of correlations, on Fisher's scale, whatever values are drawn."""
     axes.set_yscale("function", functions=(to_fisher, np.tanh))
     marks = fisher_marks(*axes.get_ylim())
     if marks:

@@ -9,10 +9,10 @@ from matplotlib.figure import Figure
 
 from rs_cae.figures.curves import Curve, draw_by_kind
 from rs_cae.figures.maps import Colouring, draw_unit_map
-from rs_cae.figures.style import DEPTH_MAP, Control, mean_of_known
+from rs_cae.figures.style import DEPTH_MAP, Control, mean_of_known, start_at_zero
 
 INFORMATION = Curve(
-    "mutual_information_mean", "mean over units [nat]", "if updates were unrelated to states", scale="share"
+    "mutual_information_mean", "mean over units [nat]", "if updates were unrelated to states", start_at_zero
 )
 
 

@@ -158,7 +158,7 @@ def _draw_surrogate(axes: Axes, height: float, surrogate: xr.Dataset, first: boo
 
 
 def draw_rotations_by_unit(dynamics: xr.Dataset, controls: Sequence[Control] = ()) -> Figure:
-    """Figure 2C: the turns of every unit, sorted, beside those of its surrogates.
+    """Figure 2C: the turns of every unit, sorted, beside those of the sign flips, the layer and the point shuffle.
 
     Of many units, what their surrogates do is averaged over neighbours: there are fewer dots on paper than units.
 

@@ -8,7 +8,7 @@ from matplotlib.colors import Normalize, PowerNorm
 from matplotlib.figure import Figure
 
 from rs_cae.figures.curves import Curve, draw_by_kind, draw_controls, draw_curve, marker_if_single, set_scale
-from rs_cae.figures.fisher import LIMIT, fisher_marks, fisher_norm, to_fisher
+from rs_cae.figures.fisher import LIMIT, fisher_marks, fisher_norm, spread_near_one, to_fisher
 from rs_cae.figures.maps import Colouring, draw_map, draw_unit_map
 from rs_cae.figures.style import (
     ACCENT,
@@ -23,13 +23,11 @@ from rs_cae.figures.style import (
     panels,
     say_nothing_to_show,
     single_panel,
+    start_at_zero,
 )
 
-GAUSSIAN_PARTICIPATION = 1 / 3
-"""Participation ratio of a wide Gaussian vector."""
-
-COSINE = Curve("cosine_similarity_mean", "mean cosine", "if steps stood upright on states", scale="fisher")
-CORRELATION = Curve("correlation_mean", "mean r", "if updates were unrelated to states", scale="fisher")
+COSINE = Curve("cosine_similarity_mean", "mean cosine", "if steps were orthogonal to states", spread_near_one)
+CORRELATION = Curve("correlation_mean", "mean r", "if updates were unrelated to states", spread_near_one)
 SPEEDS = (
     Curve("velocity_mean", "step length\n[activation]"),
     Curve("relative_velocity_mean", "step length /\nnorm before it"),
@@ -37,7 +35,7 @@ SPEEDS = (
 DENSITIES = (
     Curve("norm_mean", "L2 norm [activation]"),
     Curve("mean_abs_mean", "mean |activation|"),
-    Curve("participation_ratio_mean", "participation ratio", scale="share"),
+    Curve("participation_ratio_mean", "participation ratio", "a Gaussian vector: 1/3", start_at_zero),
 )
 
 
@@ -166,14 +164,11 @@ def draw_density(dynamics: xr.Dataset, controls: Sequence[Control] = ()) -> Figu
         controls: Drawn in grey.
     """
     figure, grid = panels(3, 1, 4.4, 5.6, sharex=True)
-    last = grid[-1, 0]
     for axes, curve in zip(grid.flat, DENSITIES, strict=True):
         draw_curve(axes, dynamics, curve, ACCENT)
         draw_controls(axes, controls, curve.name)
-        if axes is last:
-            axes.axhline(GAUSSIAN_PARTICIPATION, color="black", ls=":", lw=1.3, label="a Gaussian vector: 1/3")
         set_scale(axes, curve, dynamics, controls)
-    label_depth(last)
+    label_depth(grid[-1, 0])
     grid[0, 0].set_title("Size and density of the state, mean over samples", fontsize=10)
     legend_below(figure)
     return figure

@@ -4,7 +4,6 @@ import json
 from typing import Any
 
 import torch
-import xarray as xr
 from lightning import Callback, LightningModule, Trainer
 from rich.progress import Progress
 
@@ -119,9 +118,7 @@ class Dynamics(Callback):
         keeps = [surrogate.keeps for surrogate in SURROGATES.values()]
         coordinates = {"surrogate": list(SURROGATES), "surrogate_keeps": ("surrogate", keeps)}
         for found in findings:
-            record.add_variables("dynamics", xr.Dataset(found.variables, depth_coordinates(layout) | coordinates))
-            for name, headline in found.headlines.items():
-                record.add_headline(name, headline)
+            record.add_findings("dynamics", found, depth_coordinates(layout) | coordinates)
         chosen = {"estimator": self.mi_estimator, "units": len(self.units), "samples": len(self.mi_numbers)}
         record.add_attribute("mutual_information", json.dumps(chosen))
 
