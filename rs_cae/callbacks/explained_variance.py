@@ -66,8 +66,9 @@ class ExplainedVariance(Callback):
             "explained_variance_standardized_pooled": ("Explained variance in standardized units", 0.0),
             "r2_pooled": ("r2 of the test states about their grand mean", depth_alone),
         }.items():
-            measured, *interval = (float(end) for end in values[name])
-            found.headlines[name] = with_sentence(Headline(measured, "1", *interval, null), subject, KEPT)
+            ends = [float(end) for end in values[name]]
+            headline = Headline(ends[0], "1", low=ends[1], high=ends[2], null=null)
+            found.headlines[name] = with_sentence(headline, subject, KEPT)
         RunRecord.of(trainer).add_findings("latent", found, depth_coordinates(layout))
 
 
