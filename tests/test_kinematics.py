@@ -10,6 +10,7 @@ from rs_cae.dynamics import (
     information_of_unrelated_updates,
     layer_distance,
     mutual_information,
+    participation_ratio_of_noise,
     velocity,
 )
 
@@ -158,28 +159,22 @@ def test_a_state_that_stays_moves_by_nothing():
     assert (found.relative_velocity == 0).all()
     assert (found.cosine_similarity <= 1).all()  # rounding alone would go beyond for some
     assert ((1 - found.cosine_similarity).abs() < 1e-15).all()
-    assert (found.cosine_of_unrelated_updates == 1).all()
 
 
-def test_the_cosine_of_unrelated_updates_is_that_of_steps_turned_upright():
-    states = planted().double()
-    states[:, :, 0] -= 1e4
-    start, step = states[:, :-1], states.diff(dim=1)
-    along = (step * start).sum(-1, keepdim=True) / start.square().sum(-1, keepdim=True) * start
-    upright = torch.nn.functional.normalize(step - along, dim=-1) * step.norm(dim=-1, keepdim=True)
-    found = Kinematics.of(states)
-    torch.testing.assert_close(found.cosine_of_unrelated_updates, cosine(start, start + upright), **EXACT)
-    assert ((found.cosine_of_unrelated_updates - found.cosine_similarity).abs() > 0.05).double().mean() > 0.5
+def test_columns_come_back():
+    found = Kinematics.of(planted())
+    for one, other in zip(Kinematics.from_columns(found.to_columns(), planted().shape[1]), found, strict=True):
+        assert torch.equal(one, other)
 
 
-def test_updates_drawn_without_regard_to_the_state_give_the_cosine_of_unrelated_ones():
-    """In many units two independent vectors stand upright on each other, to 1 / sqrt(width)."""
-    generator = torch.Generator().manual_seed(0)
-    start, update = torch.randn(2, 400, 1000, generator=generator)
-    found = Kinematics.of(torch.stack([start, start + 0.7 * update], dim=1))
-    gap = (found.cosine_similarity - found.cosine_of_unrelated_updates).flatten()
-    assert abs(gap.mean()) < 4 * gap.std() / len(gap) ** 0.5
-    assert abs(found.cosine_of_unrelated_updates.mean() - 1 / 1.49**0.5) < 0.01
+@pytest.mark.parametrize("width", [32, 128, 4096])
+def test_the_participation_ratio_of_noise(width):
+    # of a Gaussian vector (sum x^2)^2 / (width sum x^4), by another thousand of them
+    vectors = torch.randn(1000, width, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+    ratios = vectors.square().sum(1).square() / (width * vectors.pow(4).sum(1))
+    error = ratios.std() / 1000**0.5
+    assert abs(participation_ratio_of_noise(width) - ratios.mean()) < 4 * 2**0.5 * error
+    assert width < 4096 or abs(participation_ratio_of_noise(width) - 1 / 3) < 0.001
 
 
 @pytest.mark.parametrize("shape", [(3,), (3, 4), (2, 3, 4, 5), (5, 1, 3)])
@@ -196,7 +191,6 @@ def test_other_shapes_are_refused(function, shape):
 def test_one_transition_of_one_sample():
     found = Kinematics.of(planted()[:1, :2])
     assert [values.shape for values in found] == [(1, 2)] * 3 + [(1, 1)] * 3
-    assert found.cosine_of_unrelated_updates.shape == (1, 1)
 
 
 def test_no_sample_is_no_row():

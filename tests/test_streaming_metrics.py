@@ -12,11 +12,11 @@ from rs_cae.dynamics import (
     Kinematics,
     TransitionMoments,
     correlation,
-    correlation_of_unrelated_updates,
     half_samples,
     percentile_interval,
     poisson_weights,
     standard_error_interval,
+    update_correlation,
 )
 from rs_cae.metrics import MeanKinematics, ResampledMean, TransitionStatistics, UnitBootstrap
 
@@ -127,8 +127,7 @@ def test_rows_are_the_mean_and_the_weighted_means():
     assert (accumulate("ResampledMean", seed=1).compute() != mean(STATES.flatten(1)))[1:].all()
     bootstrap = accumulate("UnitBootstrap").compute()
     assert_same(bootstrap.mean, mean(STATES))
-    found, unrelated = accumulate("MeanKinematics").curves()
-    assert_same(unrelated, mean(KINEMATICS.cosine_of_unrelated_updates))
+    found = accumulate("MeanKinematics").curves()
     for curve, values in zip(found, KINEMATICS, strict=True):
         assert_same(curve, mean(values))
         assert_same(curve[0], values.mean(0))
@@ -136,7 +135,7 @@ def test_rows_are_the_mean_and_the_weighted_means():
         repeated = STATES.double().repeat_interleave(weights[draw].long(), dim=0)
         moments = TransitionMoments.of(repeated.clone())
         assert_same(bootstrap.correlation[draw], correlation(moments).mean(1))
-        assert_same(bootstrap.unrelated[draw], correlation_of_unrelated_updates(moments).mean(1))
+        assert_same(bootstrap.update_correlation[draw], update_correlation(moments).mean(1))
 
 
 def test_all_samples_come_first_and_agree_with_the_centred_moments():
@@ -145,7 +144,7 @@ def test_all_samples_come_first_and_agree_with_the_centred_moments():
     found = accumulate("UnitBootstrap", batch_size=70).compute()
     assert_same(found.mean[0], moments.mean)
     assert_same(found.correlation[0], correlation(moments).mean(1))
-    assert_same(found.unrelated[0], correlation_of_unrelated_updates(moments).mean(1))
+    assert_same(found.update_correlation[0], update_correlation(moments).mean(1))
 
 
 @pytest.mark.parametrize("name", [name for name in METRICS if name != "TransitionStatistics"])

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from torch import Tensor
 
-from rs_cae.dynamics.resampling import bootstrap_p, percentile_interval
+from rs_cae.dynamics.resampling import bootstrap_p, standard_error_interval
 from rs_cae.results import Headline
 
 SIGNIFICANT = 0.05
@@ -28,32 +28,41 @@ class Verdict(NamedTuple):
     below: str
 
 
-def compare_with_null(subject: str, values: Tensor, nulls: Tensor, verdict: Verdict, unit: str = "1") -> Headline:
-    """A headline number beside its null, both resampled together, so that p is that of their difference.
+def compare_with_null(
+    subject: str, values: Tensor, differences: Tensor, verdict: Verdict, unit: str = "1", null: float | None = None
+) -> Headline:
+    """A headline number beside its null.
 
     Args:
         subject: What the number is, the beginning of its sentence.
         values: [1 + draws], that of all samples, then those of the resamples.
-        nulls: [1 + draws], the same of its null.
+        differences: [1 + draws], what is 0 under the null, whose p is asked for: mostly the value less its null.
         verdict: What it means where it lies.
         unit: Of both.
+        null: What it is held against; the value less the difference if left out.
     """
-    low, high = (float(end) for end in percentile_interval(values[1:]))
-    p = float(bootstrap_p((values - nulls)[1:]))
-    return with_sentence(Headline(float(values[0]), unit, low, high, float(nulls[0]), p), subject, verdict)
+    low, high = (float(end) for end in standard_error_interval(values[0], values[1:]))
+    value, p = float(values[0]), float(bootstrap_p(differences[1:]))
+    null = value - float(differences[0]) if null is None else null
+    return with_sentence(Headline(value, unit, low, high, null, p), subject, verdict)
 
 
 def with_sentence(headline: Headline, subject: str, verdict: Verdict) -> Headline:
     """The headline with a sentence, such as ``Cosine: 0.98 [0.97, 0.99]; null 0.97 (p = 0.002): more alike than that.``
 
-    Without a p the interval decides.
+    Without a p the interval decides; without an interval, nothing does.
     """
     value, low, high, null, p = headline.value, headline.low, headline.high, headline.null, headline.p
-    if not math.isfinite(value) or null is None or low is None or high is None:
-        return replace(headline, sentence=f"{subject}: not defined for so few texts or sublayers.")
-    differs = not low <= null <= high if p is None else p <= SIGNIFICANT
-    words = (verdict.above if value > null else verdict.below) if differs else verdict.undecided
-    chance = "" if p is None else f" (p = {p:.2g})"
+    if null is None or low is None or high is None or not math.isfinite(value):
+        return replace(headline, sentence=f"{subject}: not defined here.")
+    interval, chance = f" [{low:.3g}, {high:.3g}]", ""
+    if not math.isfinite(low + high):
+        interval, differs, undecided = "", False, "too few texts to tell"
+    elif p is None or not math.isfinite(p):
+        differs, undecided = null < low or null > high, verdict.undecided
+    else:
+        differs, undecided, chance = p <= SIGNIFICANT, verdict.undecided, f" (p = {p:.2g})"
+    words = (verdict.above if value > null else verdict.below) if differs else undecided
     units = "" if headline.unit == "1" else f" {headline.unit}s"
-    sentence = f"{subject}: {value:.3g} [{low:.3g}, {high:.3g}]{units}; {verdict.null} {null:.3g}{chance}: {words}."
+    sentence = f"{subject}: {value:.3g}{interval}{units}; {verdict.null} {null:.3g}{chance}: {words}."
     return replace(headline, sentence=sentence)

@@ -119,6 +119,19 @@ def correlation_of_unrelated_updates(moments: TransitionMoments) -> Tensor:
     return _known(moments, pearson_of_unrelated_updates(squares[:-1], squares[1:], moments.products))
 
 
+def update_correlation(moments: TransitionMoments) -> Tensor:
+    """Pearson's r over samples of each unit's activation and the update that is added to it; 0 if they are unrelated.
+
+    Below 0 updates pull back to the mean over samples, above 0 they drive away from it. Ours.
+
+    Returns:
+        [sublayers - 1, width] in [-1, 1]; NaN where a unit or its update is constant.
+    """
+    squares = moments.squared_deviations
+    r = pearson_with_update(squares[:-1], squares[1:], moments.products)
+    return _known(moments, r.where(r.isfinite(), torch.nan))
+
+
 def pearson(start: Tensor, end: Tensor, product: Tensor) -> Tensor:
     """Pearson's r from two variances and the covariance, or from the sums that they are means of."""
     return (product / (start * end).sqrt()).clamp(-1, 1)
@@ -128,6 +141,12 @@ def pearson_of_unrelated_updates(start: Tensor, end: Tensor, product: Tensor) ->
     """The same if end - start, of the variance that it has, were uncorrelated with start."""
     update = (start + end - 2 * product).clamp(min=0)
     return (start / (start + update)).sqrt()
+
+
+def pearson_with_update(start: Tensor, end: Tensor, product: Tensor) -> Tensor:
+    """Pearson's r of start and end - start."""
+    update = (start + end - 2 * product).clamp(min=0)
+    return ((product - start) / (start * update).sqrt()).clamp(-1, 1)
 
 
 def _known(moments: TransitionMoments, values: Tensor) -> Tensor:

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from rs_cae.dynamics.estimators import ESTIMATORS, Estimator
+from rs_cae.dynamics.exchange import exchange_order, exchange_updates
 from rs_cae.dynamics.kinematics import refuse_other_shapes
 
 UNITS_AT_ONCE = 8
@@ -60,15 +61,8 @@ def information_of_unrelated_updates(
         ValueError: If not 3-D or fewer than two sublayers.
     """
     refuse_other_shapes(trajectories)
-    order = torch.randperm(len(trajectories), generator=torch.Generator().manual_seed(seed))
-    other = torch.empty_like(order)
-    other[order] = order.roll(-1)  # a cycle through all samples: none keeps its own update
-
-    def exchanged(block: Tensor) -> tuple[Tensor, Tensor]:
-        start, update = block[:, :-1].double(), block.double().diff(dim=1)
-        return start, start + update[other.to(block.device)]
-
-    return _over_units(trajectories, exchanged, estimator, progress)
+    other = exchange_order(len(trajectories), seed)
+    return _over_units(trajectories, lambda block: exchange_updates(block, other), estimator, progress)
 
 
 def tied_share(trajectories: Tensor) -> Tensor:

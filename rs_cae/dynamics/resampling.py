@@ -81,6 +81,23 @@ def poisson_weights(texts: Tensor, draws: int, seed: int = 0) -> Tensor:
     return torch.stack(counts, dim=1)[:, place].to(texts.device)
 
 
+def resampled_mean(values: Tensor, texts: Tensor, draws: int = 1000, seed: int = 0) -> Tensor:
+    """The mean over samples, and its means over resampled texts; NaN values do not count.
+
+    Args:
+        values: [samples, size].
+        texts: [samples], the text of each.
+        draws: Resamples.
+        seed: Of the resamples, which are those of ``poisson_weights``.
+
+    Returns:
+        [1 + draws, size] in float64; NaN where nothing is known.
+    """
+    once = torch.ones(1, len(texts), dtype=torch.float64, device=texts.device)
+    weights = torch.cat([once, poisson_weights(texts, draws, seed)])
+    return (weights @ values.double().nan_to_num()) / (weights @ (~values.isnan()).double())
+
+
 def percentile_interval(draws: Tensor, level: float = 0.95) -> tuple[Tensor, Tensor]:
     """The quantiles between which resampled values [draws, ...] lie with this share; NaN draws do not count."""
     tails = torch.tensor([(1 - level) / 2, (1 + level) / 2], dtype=draws.dtype, device=draws.device)

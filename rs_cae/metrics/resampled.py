@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torchmetrics import Metric
 
-from rs_cae.dynamics.correlation import pearson, pearson_of_unrelated_updates
+from rs_cae.dynamics.correlation import pearson, pearson_with_update
 from rs_cae.dynamics.kinematics import Kinematics
 from rs_cae.dynamics.resampling import poisson_weights
 
@@ -81,19 +81,16 @@ class MeanKinematics(ResampledMean):
     """
 
     def __init__(self, sublayers: int, draws: int = 1000, seed: int = 0, **kwargs: Any) -> None:
-        super().__init__(3 * sublayers + 4 * (sublayers - 1), draws, seed, **kwargs)
+        super().__init__(3 * sublayers + 3 * (sublayers - 1), draws, seed, **kwargs)
         self.sublayers = sublayers
 
     def update(self, kinematics: Kinematics, texts: Tensor) -> None:  # type: ignore[override]
         """Take in the kinematics of a batch, and the text [batch] of each sample."""
-        columns = torch.cat([kinematics.to_columns(), kinematics.cosine_of_unrelated_updates], dim=1)
-        super().update(columns, texts)
+        super().update(kinematics.to_columns(), texts)
 
-    def curves(self) -> tuple[Kinematics, Tensor]:
-        """Means over samples [1 + draws, sublayers or transitions], and that of the cosine of unrelated updates."""
-        means = self.compute()
-        transitions = self.sublayers - 1
-        return Kinematics.from_columns(means[:, :-transitions], self.sublayers), means[:, -transitions:]
+    def curves(self) -> Kinematics:
+        """Means over samples, [1 + draws, sublayers or transitions]."""
+        return Kinematics.from_columns(self.compute(), self.sublayers)
 
 
 class ResampledUnits(NamedTuple):
@@ -102,12 +99,12 @@ class ResampledUnits(NamedTuple):
     Attributes:
         mean: [1 + draws, sublayers, units], mean activations.
         correlation: [1 + draws, sublayers - 1], Pearson's r between successive sublayers, mean over units.
-        unrelated: [1 + draws, sublayers - 1], the same if updates were unrelated to states.
+        update_correlation: [1 + draws, sublayers - 1], r of activation and update, mean over units.
     """
 
     mean: Tensor
     correlation: Tensor
-    unrelated: Tensor
+    update_correlation: Tensor
 
 
 ROUNDING = 1e-13
@@ -150,8 +147,8 @@ class UnitBootstrap(_Resampled):
         """Units that do not vary do not count; NaN where none does."""
         parts = (getattr(self, name).split(DRAWS_AT_ONCE) for name in ("weights", "sums", "squares", "products"))
         curves = [self._curves(*part) for part in zip(*parts, strict=True)]
-        correlation, unrelated = (torch.cat(curve) for curve in zip(*curves, strict=True))
-        return ResampledUnits((self.sums / self.weights).unflatten(1, (-1, self.units)), correlation, unrelated)
+        correlation, update = (torch.cat(curve) for curve in zip(*curves, strict=True))
+        return ResampledUnits((self.sums / self.weights).unflatten(1, (-1, self.units)), correlation, update)
 
     def _curves(self, weights: Tensor, *sums: Tensor) -> tuple[Tensor, Tensor]:
         """Both correlations of a few draws, mean over units."""
@@ -160,5 +157,6 @@ class UnitBootstrap(_Resampled):
         varies = variance > ROUNDING * square
         parts = variance[:, :-1], variance[:, 1:], product - mean[:, :-1] * mean[:, 1:]
         known = varies[:, :-1] & varies[:, 1:]
-        r, unrelated = pearson(*parts), pearson_of_unrelated_updates(*parts)
-        return r.where(known, torch.nan).nanmean(dim=2), unrelated.where(known, torch.nan).nanmean(dim=2)
+        r, update = pearson(*parts), pearson_with_update(*parts)
+        known_update = known & update.isfinite()
+        return r.where(known, torch.nan).nanmean(dim=2), update.where(known_update, torch.nan).nanmean(dim=2)

@@ -13,7 +13,8 @@
 
 Each round runs all ways once; ratios are taken round by round. CPU seconds show where other processes took a core, the
 kernel's what fresh memory cost: in 3, most of NumPy's time may be for its 2 GB temporary; ``.._user`` leaves that out.
-Peaks are VmHWM: ru_maxrss would count what the parent had resident before the child's exec. Linux only.
+In 2 to 4 threads that wait give way (OMP_WAIT_POLICY=passive): where another process wants the cores, spinning takes ten
+times as long. Peaks are VmHWM: ru_maxrss would count what the parent had before the child's exec. Linux only.
 
 Last line: JSON with ksg_speedup, ksg_independent_speedup, ksg_paper_scale_seconds, ksg_largest_difference,
 rotations_speedup, rotations_vectorised_speedup, rotations_seconds, rotations_peak_rss_mb, streaming_over_numpy,
@@ -22,6 +23,7 @@ streaming_over_numpy_user, streaming_with_bootstrap_over_numpy and streaming_rss
 
 import argparse
 import json
+import os
 import resource
 import subprocess
 import sys
@@ -176,9 +178,9 @@ def stream(batches: Iterable[Tensor], width: int, draws: int, units: int) -> Non
             resampled.update(batch[:, :, :: width // units], texts)
 
 
-def streaming(quick: bool) -> dict[str, float]:
+def streaming_here(samples: int, rounds: int) -> dict[str, float]:
     """Streaming metrics over NumPy."""
-    states = walk(250 if quick else SAMPLES, UNITS)
+    states = walk(samples, UNITS)
     array = states.numpy()
 
     def by_numpy() -> None:
@@ -191,7 +193,7 @@ def streaming(quick: bool) -> dict[str, float]:
         "streaming": (lambda: stream(states.split(BATCH), UNITS, 0, 256), 1),
         "with bootstrap": (lambda: stream(states.split(BATCH), UNITS, DRAWS, 256), 1),
     }
-    times = paired_times(ways, 5 if quick else 7)
+    times = paired_times(ways, rounds)
     print_times(f"Metrics of {list(states.shape)}", times, "NumPy")
     return {
         "streaming_over_numpy": ratio(times["streaming"], times["NumPy"]),
@@ -200,7 +202,7 @@ def streaming(quick: bool) -> dict[str, float]:
     }
 
 
-def stream_here(samples: int, width: int, units: int) -> dict[str, float]:
+def growth_here(samples: int, width: int, units: int) -> dict[str, float]:
     """Stream made-up samples through one buffer; the most memory that this process had resident."""
     buffer = torch.empty(BATCH, SUBLAYERS, width)
     began = time.perf_counter()
@@ -211,9 +213,9 @@ def stream_here(samples: int, width: int, units: int) -> dict[str, float]:
 
 def growth(quick: bool) -> dict[str, float]:
     """Peak memory of many samples less that of few."""
-    many, width, units = ("4000", "256", "64") if quick else ("20000", "1024", "256")
+    many, width, units = ("4000", "256", "64") if quick else ("20000", "1024", "64")
     print(f"\n{f'Streaming [samples, 64, {width}]':34}{'peak MB':>10}{'seconds':>10}")
-    few, much = (in_a_fresh_process("--stream", samples, width, units)["peak"] for samples in ("1000", many))
+    few, much = (in_a_fresh_process("growth", samples, width, units)["peak"] for samples in ("1000", many))
     return {"streaming_rss_growth_mb": much - few}
 
 
@@ -223,9 +225,10 @@ def peak_mb() -> float:
     return int(next(line for line in lines if line.startswith("VmHWM")).split()[1]) * 1024 / 1e6
 
 
-def in_a_fresh_process(*arguments: str) -> dict[str, float]:
-    """What this script gives when it is run again; its tables are printed."""
-    run = subprocess.run([sys.executable, __file__, *arguments], check=True, stdout=subprocess.PIPE, text=True)
+def in_a_fresh_process(*part: str) -> dict[str, float]:
+    """What a part of this script gives when it is run by itself; its tables are printed."""
+    command, environment = [sys.executable, __file__, "--part", *part], {"OMP_WAIT_POLICY": "passive", **os.environ}
+    run = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True, env=environment)
     *table, figures = run.stdout.splitlines()
     sys.stdout.writelines(line + "\n" for line in table)
     return json.loads(figures)
@@ -234,14 +237,15 @@ def in_a_fresh_process(*arguments: str) -> dict[str, float]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="fewer rounds and samples, under a minute")
-    parser.add_argument("--rotations", type=int, help=argparse.SUPPRESS)
-    parser.add_argument("--stream", type=int, nargs=3, help=argparse.SUPPRESS)
+    parser.add_argument("--part", nargs="+", help=argparse.SUPPRESS)
     given = parser.parse_args()
-    if given.rotations or given.stream:
-        print(json.dumps(rotations_here(given.rotations) if given.rotations else stream_here(*given.stream)))
+    if given.part:
+        part = {"rotations": rotations_here, "streaming": streaming_here, "growth": growth_here}[given.part[0]]
+        print(json.dumps(part(*map(int, given.part[1:]))))
     else:
-        figures = information(given.quick) | in_a_fresh_process("--rotations", "1" if given.quick else "7")
-        figures |= streaming(given.quick) | growth(given.quick)
+        figures = information(given.quick) | in_a_fresh_process("rotations", "1" if given.quick else "7")
+        figures |= in_a_fresh_process("streaming", *(("250", "5") if given.quick else ("1000", "7")))
+        figures |= growth(given.quick)
         print(json.dumps({name: float(f"{value:.4g}") for name, value in figures.items()}))
 
 

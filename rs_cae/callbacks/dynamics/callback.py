@@ -6,6 +6,7 @@ from typing import Any
 import torch
 from lightning import Callback, LightningModule, Trainer
 from rich.progress import Progress
+from torch import Tensor
 
 from rs_cae import processes
 from rs_cae.callbacks.dynamics.information import INTERVAL_UNITS, InformationPlan, information_findings
@@ -13,15 +14,26 @@ from rs_cae.callbacks.dynamics.rotations import rotation_findings
 from rs_cae.callbacks.dynamics.vectors import correlation_findings, kinematics_findings
 from rs_cae.callbacks.run_record import RunRecord
 from rs_cae.dynamics.estimators import Estimator
+from rs_cae.dynamics.exchange import cosine_beyond_exchange
 from rs_cae.dynamics.kinematics import Kinematics
+from rs_cae.dynamics.resampling import resampled_mean
 from rs_cae.dynamics.rotations import rotation_count
 from rs_cae.dynamics.surrogates import SURROGATES
 from rs_cae.errors import InputError
-from rs_cae.metrics.resampled import MeanKinematics, ResampledMean, UnitBootstrap
+from rs_cae.metrics.resampled import MeanKinematics, ResampledMean, ResampledUnits, UnitBootstrap
 from rs_cae.metrics.samples import PerSample
 from rs_cae.metrics.transitions import TransitionStatistics
 from rs_cae.results import Findings, depth_coordinates
 from rs_cae.stream.trajectories import TrajectoryBatch
+
+WHOLE_SAMPLES = 256
+"""Samples that are kept in full width, for the null of the cosine."""
+
+SINGLE_SAMPLES = 64
+"""Of these, for the null of single samples' rotation counts."""
+
+LEAST_TEXTS = 10
+"""With fewer there is no resampled interval and no p: a bootstrap of so few texts finds everything significant."""
 
 
 class Dynamics(Callback):
@@ -76,6 +88,7 @@ class Dynamics(Callback):
         self.mean_turns = ResampledMean(data.width, **resamples).to(device)
         self.kinematics, self.tokens = PerSample().to(device), PerSample().to(device)
         self.mi_states, self.mi_texts = PerSample().to(device), PerSample().to(device)
+        self.whole_states, self.whole_texts = PerSample().to(device), PerSample().to(device)
 
     def on_test_batch_end(
         self,
@@ -98,21 +111,30 @@ class Dynamics(Callback):
         chosen = torch.isin(batch.samples, self.mi_numbers.to(device))
         self.mi_states.update(batch.states[chosen][:, :, self.units.to(device)], batch.samples[chosen])
         self.mi_texts.update(batch.texts[chosen], batch.samples[chosen])
+        whole = torch.isin(batch.samples, self.mi_numbers[:WHOLE_SAMPLES].to(device))
+        self.whole_states.update(batch.states[whole], batch.samples[whole])
+        self.whole_texts.update(batch.texts[whole], batch.samples[whole])
 
     def on_test_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Compute, and hand the record variables and headlines."""
         data: Any = trainer.datamodule  # type: ignore[attr-defined]
-        layout, moments, resampled = data.layout, self.moments.moments(), self.unit_bootstrap.compute()
-        kinds = layout.transition_kinds
+        layout, kinds, whole = data.layout, data.layout.transition_kinds, self.whole_states.compute()
+        moments, tokens = self.moments.moments(), self._tokens()
         rows = Kinematics.from_columns(self.kinematics.rows(), data.sublayers)
+        beyond = cosine_beyond_exchange(whole, seed=self.seed)
+        beyond = resampled_mean(beyond, self.whole_texts.rows(), self.bootstrap, self.seed)
+        resampled, means = self.unit_bootstrap.compute(), self.mean_kinematics.curves()
+        turns = self.mean_turns.compute()
+        if len(self.tokens.rows()[:, 1].unique()) < LEAST_TEXTS:
+            resampled, means = ResampledUnits(*map(_measured, resampled)), Kinematics(*map(_measured, means))
+            turns, beyond = _measured(turns), _measured(beyond)
+        again = self.surrogates, self.seed
         findings = [
             correlation_findings(moments, resampled),
-            kinematics_findings(rows, *self.mean_kinematics.curves(), kinds),
+            kinematics_findings(rows, means, beyond, data.width, kinds),
             self._information(data.width, show=trainer.progress_bar_callback is not None),
-            rotation_findings(
-                moments.mean, resampled.mean[1:], self.mean_turns.compute(), kinds, self.surrogates, self.seed
-            ),
-            self._tokens(),
+            rotation_findings(moments.mean, resampled.mean[1:], turns, whole[:SINGLE_SAMPLES], kinds, *again),
+            tokens,
         ]
         record = RunRecord.of(trainer)
         keeps = [surrogate.keeps for surrogate in SURROGATES.values()]
@@ -138,3 +160,8 @@ class Dynamics(Callback):
         found.add("text", "sample", texts, "number of the text")
         found.add("position", "sample", positions, "place of the token in its text", "token")
         return found
+
+
+def _measured(values: Tensor) -> Tensor:
+    """Values [1 + draws, ...] without what was resampled."""
+    return torch.cat([values[:1], torch.full_like(values[1:], torch.nan)])

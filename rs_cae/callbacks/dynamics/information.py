@@ -19,9 +19,9 @@ INTERVAL_UNITS = 256
 
 DROPS = Verdict(
     null="unrelated updates of that size",
-    above="it falls more than theirs would",
+    above="a larger fall than theirs",
     undecided="not told apart from theirs",
-    below="it falls less than theirs would",
+    below="a smaller fall than theirs",
 )
 
 

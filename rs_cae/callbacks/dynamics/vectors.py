@@ -5,9 +5,14 @@ from torch import Tensor
 
 from rs_cae.callbacks.dynamics.depth import PARTS, WITHOUT_EMBEDDING, part_mean
 from rs_cae.callbacks.verdicts import Verdict, compare_with_null
-from rs_cae.dynamics.correlation import TransitionMoments, correlation, correlation_of_unrelated_updates
-from rs_cae.dynamics.kinematics import Kinematics
-from rs_cae.dynamics.resampling import percentile_interval
+from rs_cae.dynamics.correlation import (
+    TransitionMoments,
+    correlation,
+    correlation_of_unrelated_updates,
+    update_correlation,
+)
+from rs_cae.dynamics.kinematics import Kinematics, participation_ratio_of_noise
+from rs_cae.dynamics.resampling import standard_error_interval
 from rs_cae.metrics.resampled import ResampledUnits
 from rs_cae.results import Findings
 
@@ -21,14 +26,14 @@ MEANINGS = {
 }
 """Dimension, meaning and unit of each quantity of ``Kinematics``."""
 
-GAUSSIAN_PARTICIPATION = 1 / 3
-"""Of a wide Gaussian vector."""
+KIND_NAMES = {"within": "attention step", "across": "MLP step"}
+"""Of the transitions of models in which the two alternate."""
 
 ALIKE = Verdict(
     null="unrelated updates of that size",
-    above="more alike than a sum of unrelated updates",
-    undecided="not told apart from a sum of unrelated updates",
-    below="less alike than a sum of unrelated updates",
+    above="more alike than unrelated updates leave them",
+    undecided="not told apart from unrelated updates",
+    below="less alike than unrelated updates leave them",
 )
 FASTER = Verdict(
     null="the norm grows by a factor of",
@@ -59,42 +64,54 @@ def correlation_findings(moments: TransitionMoments, resampled: ResampledUnits) 
     found.add("constant_units", "sublayer", moments.constant.sum(dim=1), "units with one value in all samples")
     found.add("correlation", "transition unit", r, "correlation over samples of successive activations")
     curves = _recentred(resampled.correlation, r.nanmean(dim=1))
-    nulls = _recentred(resampled.unrelated, unrelated.nanmean(dim=1))
-    interval, meaning = percentile_interval(curves[1:]), "correlation of successive activations, mean over units"
-    found.add_with_interval("correlation_mean", "transition", curves[0], interval, meaning, null=nulls[0])
-    _add_parts(found, "correlation", "Correlation of a unit's successive activations", curves, nulls)
+    interval, meaning = standard_error_interval(curves[0], curves[1:]), "correlation of successive activations"
+    null = unrelated.nanmean(dim=1)
+    words = f"{meaning}, mean over units"
+    found.add_with_interval("correlation_mean", "transition", curves[0], interval, words, null=null)
+    with_update = update_correlation(moments)
+    updates = _recentred(resampled.update_correlation, with_update.nanmean(dim=1))
+    interval, meaning = standard_error_interval(updates[0], updates[1:]), "correlation of activation and update"
+    found.add("update_correlation", "transition unit", with_update, f"{meaning} over samples")
+    found.add_with_interval(
+        "update_correlation_mean", "transition", updates[0], interval, f"{meaning}, mean over units"
+    )
+    for part, described in PARTS.items():
+        subject = f"Correlation of a unit's successive activations, {described.words}"
+        # r less its null is skewed: that the update is uncorrelated with the activation says the same, and is not
+        values, differences, expected = (part_mean(curve, part) for curve in (curves, updates, null))
+        headline = compare_with_null(subject, values, differences, ALIKE, null=float(expected))
+        found.headlines[f"correlation_{part}"] = headline
     return found
 
 
-def kinematics_findings(rows: Kinematics, means: Kinematics, unrelated_cosine: Tensor, kinds: list[str]) -> Findings:
+def kinematics_findings(rows: Kinematics, means: Kinematics, beyond: Tensor, width: int, kinds: list[str]) -> Findings:
     """Angle, speed and density.
 
     Args:
         rows: Of every sample.
         means: [1 + draws, sublayers or transitions], over samples, those of all of them first.
-        unrelated_cosine: [1 + draws, transitions], the cosine if steps were orthogonal to states.
+        beyond: [1 + draws, transitions], by how much the cosine exceeds that with exchanged updates.
+        width: Units of the stream.
         kinds: Kind of each transition.
     """
     found = Findings()
-    noise = torch.full_like(means.participation_ratio, GAUSSIAN_PARTICIPATION)
-    nulls = {"cosine_similarity": unrelated_cosine, "participation_ratio": noise}
+    noise = torch.full_like(means.participation_ratio[0], participation_ratio_of_noise(width))
+    nulls = {"cosine_similarity": means.cosine_similarity[0] - beyond[0], "participation_ratio": noise}
     for name, (along, meaning, unit) in MEANINGS.items():
-        draws, null = getattr(means, name), nulls.get(name)
+        draws = getattr(means, name)
+        interval = standard_error_interval(draws[0], draws[1:])
+        words = f"{meaning}, mean over samples"
         found.add(name, f"sample {along}", getattr(rows, name).float(), meaning, unit)
-        found.add_with_interval(
-            f"{name}_mean",
-            along,
-            draws[0],
-            percentile_interval(draws[1:]),
-            f"{meaning}, mean over samples",
-            unit,
-            null=None if null is None else null[0],
-        )
-    _add_parts(found, "cosine_similarity", "Cosine of successive states", means.cosine_similarity, unrelated_cosine)
+        found.add_with_interval(f"{name}_mean", along, draws[0], interval, words, unit, nulls.get(name))
+    for part, described in PARTS.items():
+        values, differences = part_mean(means.cosine_similarity, part), part_mean(beyond, part)
+        subject = f"Cosine of successive states, {described.words}"
+        found.headlines[f"cosine_similarity_{part}"] = compare_with_null(subject, values, differences, ALIKE)
     _add_velocity(found, means, kinds)
-    density, expected = (part_mean(values, "last_third") for values in (means.participation_ratio, noise))
+    density = part_mean(means.participation_ratio, "last_third")
     subject = "Participation ratio of the states, last third of depth"
-    found.headlines["participation_ratio_last_third"] = compare_with_null(subject, density, expected, DENSER)
+    headline = compare_with_null(subject, density, density - noise[0], DENSER)
+    found.headlines["participation_ratio_last_third"] = headline
     return found
 
 
@@ -103,30 +120,22 @@ def _recentred(draws: Tensor, whole: Tensor) -> Tensor:
     return draws - draws[0] + whole
 
 
-def _add_parts(found: Findings, name: str, subject: str, curves: Tensor, nulls: Tensor) -> None:
-    """The mean over each part of depth, against what unrelated updates would give.
-
-    Args:
-        found: Findings to which headlines are added.
-        name: Of the quantity, with which the headlines' names begin.
-        subject: With which each sentence begins.
-        curves: [1 + draws, transitions].
-        nulls: The same.
-    """
-    for part, described in PARTS.items():
-        values, expected = part_mean(curves, part), part_mean(nulls, part)
-        headline = compare_with_null(f"{subject}, {described.words}", values, expected, ALIKE)
-        found.headlines[f"{name}_{part}"] = headline
-
-
 def _add_velocity(found: Findings, means: Kinematics, kinds: list[str]) -> None:
-    """Speed at the last transition over that at the first of the same kind, against the growth of the norm."""
-    last = len(kinds) - 1
-    earlier = [t for t, kind in enumerate(kinds[:-1]) if kind == kinds[-1]]
-    later = [t for t in earlier if t > 0]
-    for suffix, starts, which in (("", earlier, "first"), (WITHOUT_EMBEDDING, later, "first after the embedding")):
-        if starts:
-            ratios = means.velocity[:, last] / means.velocity[:, starts[0]]
-            growth = means.norm[:, last] / means.norm[:, starts[0]]
-            subject = f"Length of the last step over that of the {which} of its kind"
-            found.headlines[f"velocity_ratio{suffix}"] = compare_with_null(subject, ratios, growth, FASTER)
+    """Speed at the last transition of a kind over that at the first, against the growth of the norm."""
+    names = KIND_NAMES if len(set(kinds)) == 2 else {kinds[-1]: "step"}
+    for kind, step in names.items():
+        alike = [t for t, other in enumerate(kinds) if other == kind]
+        name = "velocity_ratio" if kind == kinds[-1] else f"velocity_ratio_{step.split()[0].lower()}"
+        _add_ratio(found, name, f"{step} over that of the first", means, alike)
+        if alike[0] == 0:
+            after = f"{step} over that of the first after the embedding's"
+            _add_ratio(found, f"{name}{WITHOUT_EMBEDDING}", after, means, alike[1:])
+
+
+def _add_ratio(found: Findings, name: str, words: str, means: Kinematics, transitions: list[int]) -> None:
+    """Speed at the last of some transitions over that at the first of them; nothing where that is the same one."""
+    if len(transitions) > 1:
+        first, last = transitions[0], transitions[-1]
+        ratios, growth = (values[:, last] / values[:, first] for values in (means.velocity, means.norm))
+        subject = f"Length of the last {words}"
+        found.headlines[name] = compare_with_null(subject, ratios, ratios - growth, FASTER)
