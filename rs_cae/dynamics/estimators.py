@@ -58,7 +58,7 @@ def binned(x: Tensor, y: Tensor, bins: int | None = None) -> Tensor:
     """The plug-in estimate over bins of equal mass, with Miller and Madow's correction (1955).
 
     Equal values share a bin. Coarse: it cannot see what happens within a bin, and so falls short where the information
-    is high (with 14 bins and r = 0.99, by a fifth); near independence it is right to about 0.01, and may be negative.
+    is high (with 14 bins and r = 0.99, by a sixth); near independence it is right to about 0.01, and may be negative.
 
     Args:
         x: [samples, ...].

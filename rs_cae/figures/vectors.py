@@ -26,7 +26,7 @@ from rs_cae.figures.style import (
     start_at_zero,
 )
 
-COSINE = Curve("cosine_similarity_mean", "mean cosine", "if steps were orthogonal to states", spread_near_one)
+COSINE = Curve("cosine_similarity_mean", "mean cosine", "if updates were other samples'", spread_near_one)
 CORRELATION = Curve("correlation_mean", "mean r", "if updates were unrelated to states", spread_near_one)
 SPEEDS = (
     Curve("velocity_mean", "step length\n[activation]"),
