@@ -13,8 +13,8 @@
 
 Each round runs all ways once; ratios are taken round by round. CPU seconds show where other processes took a core, the
 kernel's what fresh memory cost: in 3, most of NumPy's time may be for its 2 GB temporary; ``.._user`` leaves that out.
-In 2 to 4 threads that wait give way (OMP_WAIT_POLICY=passive): where another process wants the cores, spinning takes ten
-times as long. Peaks are VmHWM: ru_maxrss would count what the parent had before the child's exec. Linux only.
+In 2 to 4 waiting threads give way (OMP_WAIT_POLICY=passive), or they would take ten times as long on a busy machine.
+Peaks are VmHWM: ru_maxrss would count what the parent had resident before the child's exec. Linux only.
 
 Last line: JSON with ksg_speedup, ksg_independent_speedup, ksg_paper_scale_seconds, ksg_largest_difference,
 rotations_speedup, rotations_vectorised_speedup, rotations_seconds, rotations_peak_rss_mb, streaming_over_numpy,
@@ -182,14 +182,9 @@ def streaming_here(samples: int, rounds: int) -> dict[str, float]:
     """Streaming metrics over NumPy."""
     states = walk(samples, UNITS)
     array = states.numpy()
-
-    def by_numpy() -> None:
-        array.mean(0, dtype=np.float64)
-        array.var(0, dtype=np.float64)
-        np.einsum("nsd,nsd->sd", array[:, :-1], array[:, 1:])
-
+    lag_one = "nsd,nsd->sd", array[:, :-1], array[:, 1:]
     ways: Ways = {
-        "NumPy": (by_numpy, 1),
+        "NumPy": (lambda: (array.mean(0, dtype=float), array.var(0, dtype=float), np.einsum(*lag_one)), 1),
         "streaming": (lambda: stream(states.split(BATCH), UNITS, 0, 256), 1),
         "with bootstrap": (lambda: stream(states.split(BATCH), UNITS, DRAWS, 256), 1),
     }
@@ -244,7 +239,7 @@ def main() -> None:
         print(json.dumps(part(*map(int, given.part[1:]))))
     else:
         figures = information(given.quick) | in_a_fresh_process("rotations", "1" if given.quick else "7")
-        figures |= in_a_fresh_process("streaming", *(("250", "5") if given.quick else ("1000", "7")))
+        figures |= in_a_fresh_process("streaming", *(["250", "5"] if given.quick else ["1000", "7"]))
         figures |= growth(given.quick)
         print(json.dumps({name: float(f"{value:.4g}") for name, value in figures.items()}))
 
