@@ -54,18 +54,22 @@ class TransitionMoments(NamedTuple):
         """
         refuse_other_shapes(trajectories)
         samples, sublayers, width = trajectories.shape
-        mean, squares = trajectories.new_zeros(2, sublayers, width, dtype=torch.float64)
+        mean, squares, lowest, highest = trajectories.new_zeros(4, sublayers, width, dtype=torch.float64)
         products = torch.zeros_like(mean[1:])
         before = None
         for sublayer in range(sublayers):  # one sublayer of a batch stays in the processor's cache
-            deviations = trajectories[:, sublayer].to(torch.float64, copy=True)
+            state = trajectories[:, sublayer]
+            lowest[sublayer], highest[sublayer] = (
+                state.amin(dim=0),
+                state.amax(dim=0),
+            )  # aminmax takes four times as long
+            deviations = state.to(torch.float64, copy=True)
             mean[sublayer] = deviations.mean(dim=0)
             deviations -= mean[sublayer]
             if before is not None:
                 products[sublayer - 1] = before.mul_(deviations).sum(dim=0)
             squares[sublayer] = deviations.square().sum(dim=0)
             before = deviations
-        lowest, highest = (bound.double() for bound in torch.aminmax(trajectories, dim=0))
         return cls(mean.new_tensor(samples), mean, squares, products, lowest, highest)
 
     @classmethod

@@ -115,11 +115,7 @@ def _untied(pairs: np.ndarray, noise: np.ndarray) -> np.ndarray:
 
 def _in_order(x: np.ndarray, y: np.ndarray) -> Iterator[tuple[np.ndarray, ...]]:
     """What the compiled search takes of each pair."""
-    by_x, by_y = np.argsort(x, axis=1), np.argsort(y, axis=1)
-    rank = np.empty_like(by_y)
-    np.put_along_axis(rank, by_y, np.arange(x.shape[1])[None], axis=1)
-    rows = (x, by_x), (y, by_x), (y, by_y), (rank, by_x)
-    yield from zip(*(np.take_along_axis(values, order, axis=1) for values, order in rows), strict=True)
+    yield from zip(x, y, np.argsort(x, axis=1), np.argsort(y, axis=1), strict=True)
 
 
 def _bin_of(values: Tensor, bins: int) -> Tensor:

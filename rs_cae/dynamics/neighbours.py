@@ -14,25 +14,28 @@ STRIDE = 16
 
 
 @numba.njit(nogil=True, error_model="numpy")
-def mean_log_counts(
-    x: np.ndarray, y_by_x: np.ndarray, y: np.ndarray, rank_by_x: np.ndarray, digamma: np.ndarray
-) -> float:
+def mean_log_counts(x: np.ndarray, y: np.ndarray, by_x: np.ndarray, by_y: np.ndarray, digamma: np.ndarray) -> float:
     """Mean over samples of digamma(nx + 1) + digamma(ny + 1).
 
     nx and ny are the numbers of other samples strictly closer in one variable than the third neighbour is in the
     greater of both distances.
 
     Args:
-        x: [samples], ascending.
-        y_by_x: [samples], the other variable, in the order of x.
-        y: [samples], the other variable, ascending.
-        rank_by_x: [samples], the rank in y, in the order of x.
+        x: [samples].
+        y: [samples], the other variable.
+        by_x: [samples], which sample comes first, second, ... in x.
+        by_y: [samples], in y.
         digamma: Of 0, 1, ..., samples; the first is not read.
     """
+    rank = np.empty(len(y), dtype=np.int64)
+    for place in range(len(y)):
+        rank[by_y[place]] = place
+    ascending, beside, y_ascending = x[by_x], y[by_x], y[by_y]
     total = 0.0
     for i in range(len(x)):
-        radius = _third_distance(x, y_by_x, i)
-        total += digamma[_closer(x, i, radius) + 1] + digamma[_closer(y, rank_by_x[i], radius) + 1]
+        radius = _third_distance(ascending, beside, i)
+        near_x, near_y = _closer(ascending, i, radius), _closer(y_ascending, rank[by_x[i]], radius)
+        total += digamma[near_x + 1] + digamma[near_y + 1]
     return total / len(x)
 
 
@@ -44,27 +47,19 @@ def _third_distance(x: np.ndarray, y: np.ndarray, i: int) -> float:
         across = x[i] - x[j]
         if across >= third:
             break
-        distance = max(across, abs(y[j] - y[i]))
-        if distance < third:
-            nearest, second, third = _inserted(distance, nearest, second)
+        nearest, second, third = _inserted(max(across, abs(y[j] - y[i])), nearest, second, third)
     for j in range(i + 1, len(x)):
         across = x[j] - x[i]
         if across >= third:
             break
-        distance = max(across, abs(y[j] - y[i]))
-        if distance < third:
-            nearest, second, third = _inserted(distance, nearest, second)
+        nearest, second, third = _inserted(max(across, abs(y[j] - y[i])), nearest, second, third)
     return third
 
 
 @numba.njit(nogil=True, error_model="numpy")
-def _inserted(distance: float, nearest: float, second: float) -> tuple[float, float, float]:
-    """The three least of two in order and one that is below the third."""
-    if distance < nearest:
-        return distance, nearest, second
-    if distance < second:
-        return nearest, distance, second
-    return nearest, second, distance
+def _inserted(distance: float, nearest: float, second: float, third: float) -> tuple[float, float, float]:
+    """The three least of three in order and one more; without a branch, which could not be predicted."""
+    return min(nearest, distance), max(nearest, min(second, distance)), max(second, min(third, distance))
 
 
 @numba.njit(nogil=True, error_model="numpy")

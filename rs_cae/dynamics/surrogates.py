@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
+from threadpoolctl import threadpool_limits
 from torch import Tensor
 
 from rs_cae.dynamics.rotations import gradient, rotation_count, turning
@@ -126,7 +127,7 @@ def surrogate_counts(traces: Tensor, kinds: list[str], name: str, draws: int = 1
         flags = surrogate.of_increments, surrogate.carries_gradient
         wind(mixed, arrangement.order, arrangement.sign, slopes, *flags, counts[draw])
 
-    with ThreadPoolExecutor(torch.get_num_threads()) as threads:
+    with threadpool_limits(1, "blas"), ThreadPoolExecutor(torch.get_num_threads()) as threads:
         list(threads.map(count, range(draws)))
     return torch.from_numpy(counts).to(traces.device).masked_fill(undefined, torch.nan)
 
