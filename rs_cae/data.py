@@ -106,6 +106,8 @@ class TrajectoryDataModule(LightningDataModule):
     ) -> None:
         super().__init__()
         at_least_one = {
+            "n_train": n_train,
+            "n_test": n_test,
             "max_positions": max_positions,
             "shard_size": shard_size,
             "batch_size": batch_size,
@@ -145,6 +147,8 @@ class TrajectoryDataModule(LightningDataModule):
         )
         self.layout, self.width = self.origin.layout, self.origin.width
         self.sublayers = len(self.layout)
+        if self.sublayers < 2:
+            raise InputError("--data.model", model, "is read at one sublayer alone: there is nowhere to go")
         self.splits: dict[str, Tensor] = {}
         self.outliers: dict[str, Tensor] = {}
 

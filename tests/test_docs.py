@@ -26,7 +26,7 @@ COMMANDS = [
 ]
 NEEDS_HUB = ("smollm2", "llama-3.1")
 FEW = {"fit": ["--data.n_train=20", "--data.n_test=10"], "cache": ["--data.n_train=20", "--data.n_test=10"]}
-DRAWS = ["--dynamics.surrogates=19", "--dynamics.bootstrap=20", "--dynamics.mi_halves=2"]
+DRAWS = ["--dynamics.surrogates=19", "--dynamics.bootstrap=39", "--dynamics.mi_halves=2"]
 QUIET = {
     "fit": ["--trainer.max_epochs=1", "--trainer.enable_progress_bar=false", "--report=false", *DRAWS],
     "test": ["--data.n_test=10", "--trainer.enable_progress_bar=false", "--report=false", *DRAWS],

@@ -45,7 +45,7 @@ def workplace(tmp_path_factory):
 def options(workplace: Path) -> list[str]:
     data = {"model": "llama", "train_corpus": "train.txt", "test_corpus": "test.txt"}
     words = [f"--data.{name}={workplace / value}" for name, value in data.items()]
-    few = ["--dynamics.surrogates=19", "--dynamics.bootstrap=20", "--dynamics.mi_halves=2"]
+    few = ["--dynamics.surrogates=19", "--dynamics.bootstrap=39", "--dynamics.mi_halves=2"]
     return [*words, *few, "--data.batch_size=16", "--trainer.enable_progress_bar=false", "--trainer.max_epochs=3"]
 
 

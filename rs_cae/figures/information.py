@@ -12,7 +12,7 @@ from rs_cae.figures.maps import Colouring, draw_unit_map
 from rs_cae.figures.style import DEPTH_MAP, Control, mean_of_known, start_at_zero
 
 INFORMATION = Curve(
-    "mutual_information_mean", "mean over units [nat]", "if updates were unrelated to states", start_at_zero
+    "mutual_information_mean", "mean over units [nat]", "this run, if updates were unrelated", start_at_zero
 )
 
 

@@ -30,7 +30,7 @@ HEADLINE = "increment_sign_flip"
 """The null that keeps the sizes of the steps by depth."""
 
 TURNS = "turns R, clockwise positive"
-CUMULATIVE = Curve("cumulative_turning_mean", "turns up to here, mean over units", "walks with random signs: mean")
+CUMULATIVE = Curve("cumulative_turning_mean", "turns up to here, mean over units", "own steps, random signs: mean")
 SHUFFLES = {"layer_shuffle": "#b35806", "point_shuffle": "#f1a340"}
 
 
@@ -215,7 +215,7 @@ def draw_cumulative_turning(dynamics: xr.Dataset, controls: Sequence[Control] = 
     depth = depth_of(dynamics)
     low, high = (dynamics[f"{CUMULATIVE.name}_null_{end}"].values for end in ("low", "high"))
     draw_curve(axes, dynamics, CUMULATIVE, ACCENT)
-    axes.fill_between(depth, low, high, color="0.85", linewidth=0, zorder=1, label="walks with random signs: 95 %")
+    axes.fill_between(depth, low, high, color="0.85", linewidth=0, zorder=1, label="own steps, random signs: 95 %")
     draw_controls(axes, controls, CUMULATIVE.name)
     axes.set_xlim(depth[0] - 0.25, depth[-1] + 0.25)
     axes.set_ylabel(CUMULATIVE.label, fontsize=9)

@@ -26,8 +26,8 @@ from rs_cae.figures.style import (
     start_at_zero,
 )
 
-COSINE = Curve("cosine_similarity_mean", "mean cosine", "if updates were other samples'", spread_near_one)
-CORRELATION = Curve("correlation_mean", "mean r", "if updates were unrelated to states", spread_near_one)
+COSINE = Curve("cosine_similarity_mean", "mean cosine", "this run, if updates were other samples'", spread_near_one)
+CORRELATION = Curve("correlation_mean", "mean r", "this run, if updates were unrelated", spread_near_one)
 SPEEDS = (
     Curve("velocity_mean", "step length\n[activation]"),
     Curve("relative_velocity_mean", "step length /\nnorm before it"),

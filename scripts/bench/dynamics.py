@@ -13,7 +13,7 @@
 
 Each round runs all ways once; ratios are taken round by round. CPU seconds show where other processes took a core, the
 kernel's what fresh memory cost: in 3, most of NumPy's time may be for its 2 GB temporary; ``.._user`` leaves that out.
-In 2 to 4 waiting threads give way (OMP_WAIT_POLICY=passive), or they would take ten times as long on a busy machine.
+3 and 4 run on one thread, as NumPy does: OpenMP's threads wait in a loop, for ten times as long on a busy machine.
 Peaks are VmHWM: ru_maxrss would count what the parent had resident before the child's exec. Linux only.
 
 Last line: JSON with ksg_speedup, ksg_independent_speedup, ksg_paper_scale_seconds, ksg_largest_difference,
@@ -23,7 +23,6 @@ streaming_over_numpy_user, streaming_with_bootstrap_over_numpy and streaming_rss
 
 import argparse
 import json
-import os
 import resource
 import subprocess
 import sys
@@ -222,8 +221,7 @@ def peak_mb() -> float:
 
 def in_a_fresh_process(*part: str) -> dict[str, float]:
     """What a part of this script gives when it is run by itself; its tables are printed."""
-    command, environment = [sys.executable, __file__, "--part", *part], {"OMP_WAIT_POLICY": "passive", **os.environ}
-    run = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True, env=environment)
+    run = subprocess.run([sys.executable, __file__, "--part", *part], check=True, stdout=subprocess.PIPE, text=True)
     *table, figures = run.stdout.splitlines()
     sys.stdout.writelines(line + "\n" for line in table)
     return json.loads(figures)
@@ -236,6 +234,7 @@ def main() -> None:
     given = parser.parse_args()
     if given.part:
         part = {"rotations": rotations_here, "streaming": streaming_here, "growth": growth_here}[given.part[0]]
+        torch.set_num_threads(torch.get_num_threads() if given.part[0] == "rotations" else 1)
         print(json.dumps(part(*map(int, given.part[1:]))))
     else:
         figures = information(given.quick) | in_a_fresh_process("rotations", "1" if given.quick else "7")

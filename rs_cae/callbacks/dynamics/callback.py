@@ -44,9 +44,9 @@ class Dynamics(Callback):
         mi_units: Units whose mutual information is estimated, drawn evenly; all if null.
         mi_samples: Samples behind it, drawn evenly, at most: its cost grows faster than their number.
         mi_halves: Half-samples behind its intervals.
-        surrogates: Draws of each surrogate of the rotation counts; fewer than 19 cannot show p = 0.05.
-        bootstrap: Resamples of the texts behind the other intervals; fewer than 39 cannot show p = 0.05.
-        seed: Of everything that is drawn.
+        surrogates: Draws of each surrogate of the rotation counts, at least 19: fewer cannot show p = 0.05.
+        bootstrap: Resamples of the texts behind the other intervals, at least 39 likewise.
+        seed: Of everything that is drawn, from 0 to 2^32 - 1.
 
     Raises:
         InputError: If a number is too small.
@@ -62,12 +62,14 @@ class Dynamics(Callback):
         bootstrap: int = 1000,
         seed: int = 0,
     ) -> None:
-        least = {"mi_units": 1, "mi_samples": 1, "mi_halves": 2, "surrogates": 2, "bootstrap": 2}
+        least = {"mi_units": 1, "mi_samples": 10, "mi_halves": 2, "surrogates": 19, "bootstrap": 39, "seed": 0}
         given = {"mi_units": mi_units, "mi_samples": mi_samples, "mi_halves": mi_halves}
-        given |= {"surrogates": surrogates, "bootstrap": bootstrap}
+        given |= {"surrogates": surrogates, "bootstrap": bootstrap, "seed": seed}
         for option, value in given.items():
             if value is not None and value < least[option]:
                 raise InputError(f"--dynamics.{option}", value, f"must be at least {least[option]}")
+        if seed >= 2**32:
+            raise InputError("--dynamics.seed", seed, "must be below 2^32")
         self.mi_estimator, self.mi_units = mi_estimator, mi_units
         self.mi_samples, self.mi_halves = mi_samples, mi_halves
         self.surrogates, self.bootstrap, self.seed = surrogates, bootstrap, seed

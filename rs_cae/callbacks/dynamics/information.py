@@ -108,7 +108,7 @@ def information_findings(
     for suffix, start in (("", "first third"), (WITHOUT_EMBEDDING, "first third without the step from the embedding")):
         values = (_drop(part, suffix) for part in (curve, estimates.halves, estimates.null))
         headline = _drop_headline(*values)
-        subject = f"Mutual information of successive activations, {start} less last third of depth"
+        subject = f"Mutual information ({plan.estimator}) of successive activations, {start} less last third of depth"
         found.headlines[f"mutual_information_drop{suffix}"] = with_sentence(headline, subject, DROPS)
     return found
 

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from rs_cae.callbacks.dynamics.depth import WITHOUT_EMBEDDING
-from rs_cae.callbacks.verdicts import Verdict, with_sentence
+from rs_cae.callbacks.verdicts import SIGNIFICANT, Verdict, with_sentence
 from rs_cae.dynamics.resampling import percentile_interval, standard_error_interval
 from rs_cae.dynamics.rotations import WALK_TURNS, rotation_count, turning
 from rs_cae.dynamics.significance import Comparison, compare_with_surrogate, two_sided_p
@@ -16,14 +16,17 @@ from rs_cae.results import Findings, Headline
 TURNING_DRAWS = 200
 """Of the surrogate behind the band of cumulative turning; each takes as long as a thousand counts."""
 
+KEEPS_DRIFT = "increment_shuffle"
+"""Its traces end where the measured ones do; with random signs they do not, and drift makes a trace turn less."""
+
 SINGLE_DRAWS = 199
 """Of the sign flips behind the null of single samples' counts."""
 
 TURNS = Verdict(
     null="the same steps with random signs",
-    above="more turning than that of a random walk",
-    undecided="not told apart from a random walk",
-    below="less turning than that of a random walk",
+    above="more turning than that of a random walk without drift",
+    undecided="not told apart from a random walk without drift",
+    below="less turning than that of a random walk without drift",
 )
 
 
@@ -67,7 +70,8 @@ def rotation_findings(
         f"{share:.1%} of the units turn other than walks of their step sizes (Benjamini-Hochberg at 0.05; "
         f"{draws} draws cannot show a share below {20 / (1 + draws):.1%})."
     )
-    found.headlines["rotations_significant_share"] = Headline(share, "1", null=0.0, sentence=words)
+    if not counts.isnan().all():
+        found.headlines["rotations_significant_share"] = Headline(share, "1", null=0.0, sentence=words)
     return found
 
 
@@ -139,12 +143,18 @@ def _add_mean_count(
     found.headlines["rotations_mean"] = found.headlines["rotations_per_sublayer"] = headline
     if counts.isnan().all():
         return
-    others = ", ".join(
-        f"{name.replace('_', ' ')} {float(comparison.unit_mean.mean()):.3g} (p = {float(comparison.unit_mean_p):.2g})"
+    nulls = {
+        name: f"{float(comparison.unit_mean.mean()):.3g} (p = {float(comparison.unit_mean_p):.2g})"
         for name, comparison in compared.items()
-        if name != HEADLINE
+    }
+    drift = nulls.pop(KEEPS_DRIFT)
+    alike = float(compared[KEEPS_DRIFT].unit_mean_p) > SIGNIFICANT
+    verdict = "not told apart" if alike else "other turning than theirs as well"
+    others = ", ".join(f"{name.replace('_', ' ')} {words}" for name, words in nulls.items() if name != HEADLINE)
+    words = (
+        f"{headline.sentence} The same steps in another order, which keep the drift, {drift}: {verdict}. "
+        f"Other nulls: {others}."
     )
-    words = f"{headline.sentence} Other nulls: {others}."
     found.headlines["rotations_mean"] = replace(headline, sentence=words)
     rates = {end: getattr(headline, end) / (sublayers - 2) for end in ("value", "low", "high", "null")}
     words = f"For each sublayer where it can turn: {rates['value']:.3g} turns; a Gaussian random walk {WALK_TURNS:.3g}."
