@@ -149,7 +149,7 @@ def _add_mean_count(
     }
     drift = nulls.pop(KEEPS_DRIFT)
     alike = float(compared[KEEPS_DRIFT].unit_mean_p) > SIGNIFICANT
-    verdict = "not told apart" if alike else "other turning than theirs as well"
+    verdict = "not told apart" if alike else "unlike those"
     others = ", ".join(f"{name.replace('_', ' ')} {words}" for name, words in nulls.items() if name != HEADLINE)
     words = (
         f"{headline.sentence} The same steps in another order, which keep the drift, {drift}: {verdict}. "
