@@ -35,7 +35,7 @@ SPEEDS = (
 DENSITIES = (
     Curve("norm_mean", "L2 norm [activation]"),
     Curve("mean_abs_mean", "mean |activation|"),
-    Curve("participation_ratio_mean", "participation ratio", "a Gaussian vector: 1/3", start_at_zero),
+    Curve("participation_ratio_mean", "participation ratio", "Gaussian vectors", start_at_zero),
 )
 
 
