@@ -100,7 +100,7 @@ def test_killed_before_the_last_manifest_it_needs_no_model(place, cache, whole, 
 
 def test_ctrl_c(place, tmp_path, whole):
     """To a real process, imports and all."""
-    driver = "import sys, workplace, rs_cae.__main__ as m; workplace.slow_capture(0.3); sys.exit(m.main())"
+    driver = "import sys, workplace, rs_cae.__main__ as m; workplace.slow_capture(1.0); sys.exit(m.main())"
     words = ["cache", *place.options(f"--data.cache_dir={tmp_path / 'cache'}")]
     environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parent)}
     process = subprocess.Popen(
