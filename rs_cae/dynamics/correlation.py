@@ -59,10 +59,8 @@ class TransitionMoments(NamedTuple):
         before = None
         for sublayer in range(sublayers):  # one sublayer of a batch stays in the processor's cache
             state = trajectories[:, sublayer]
-            lowest[sublayer], highest[sublayer] = (
-                state.amin(dim=0),
-                state.amax(dim=0),
-            )  # aminmax takes four times as long
+            lowest[sublayer] = state.amin(dim=0)  # both apart take a quarter of the time of aminmax
+            highest[sublayer] = state.amax(dim=0)
             deviations = state.to(torch.float64, copy=True)
             mean[sublayer] = deviations.mean(dim=0)
             deviations -= mean[sublayer]

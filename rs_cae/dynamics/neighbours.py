@@ -39,7 +39,7 @@ def mean_log_counts(x: np.ndarray, y: np.ndarray, by_x: np.ndarray, by_y: np.nda
     return total / len(x)
 
 
-@numba.njit(nogil=True, error_model="numpy")
+@numba.njit(nogil=True, error_model="numpy", inline="always")
 def _third_distance(x: np.ndarray, y: np.ndarray, i: int) -> float:
     """Distance in the max norm from sample i to its third neighbour; x is ascending."""
     nearest = second = third = np.inf
@@ -56,13 +56,13 @@ def _third_distance(x: np.ndarray, y: np.ndarray, i: int) -> float:
     return third
 
 
-@numba.njit(nogil=True, error_model="numpy")
+@numba.njit(nogil=True, error_model="numpy", inline="always")
 def _inserted(distance: float, nearest: float, second: float, third: float) -> tuple[float, float, float]:
     """The three least of three in order and one more; without a branch, which could not be predicted."""
     return min(nearest, distance), max(nearest, min(second, distance)), max(second, min(third, distance))
 
 
-@numba.njit(nogil=True, error_model="numpy")
+@numba.njit(nogil=True, error_model="numpy", inline="always")
 def _closer(ascending: np.ndarray, i: int, radius: float) -> int:
     """How many others are strictly closer to entry i than the radius: by strides, then counted one by one."""
     value, first, end = ascending[i], i, i + 1

@@ -85,7 +85,7 @@ def _count(trace: np.ndarray, slope: np.ndarray, turns: np.ndarray) -> None:
         turns[u] = wraps[u] - (atan2(up[u] + 0.0, along[u] + 0.0) - first_angle[u]) / (2 * pi)
 
 
-@numba.njit(nogil=True, error_model="numpy")
+@numba.njit(nogil=True, error_model="numpy", inline="always")
 def _pass(
     trace: np.ndarray,
     next_trace: np.ndarray,
