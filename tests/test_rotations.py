@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from rs_cae.dynamics import SURROGATES, gradient, portrait, rotation_count, surrogate_counts, turning
+from rs_cae.dynamics.surrogates import HEADLINE, surrogate_turning
 from rs_cae.dynamics.winding import wind
 
 # A sum of some dozen angles, each exact to 1e-16 of a turn
@@ -232,3 +233,11 @@ def test_draws_depend_on_seed_and_number_alone(name):
         assert torch.equal(surrogate_counts(traces, kinds, name, draws=20, seed=1), found)
     finally:
         torch.set_num_threads(threads)
+
+
+@pytest.mark.parametrize(("kinds", "name"), [(["a"] * 4, HEADLINE), (["a"] * 6, HEADLINE), (["a"] * 5, "shuffle")])
+def test_other_kinds_than_there_are_transitions_are_refused(kinds, name):
+    traces = torch.randn(6, 3)
+    for function in (surrogate_counts, surrogate_turning):
+        with pytest.raises(ValueError, match=r"5 transitions|no surrogate 'shuffle'"):
+            function(traces, kinds, name, 2)

@@ -246,11 +246,3 @@ def test_turns_by_depth_are_those_of_the_counts(name):
     assert turns.shape == (6, 10)
     counts = surrogate_counts(traces, kinds_of(12), name, draws=6, seed=2)
     torch.testing.assert_close(turns.sum(1), counts.nanmean(1), rtol=0, atol=1e-12)
-
-
-@pytest.mark.parametrize(("kinds", "name"), [(["a"] * 4, HEADLINE), (["a"] * 6, HEADLINE), (["a"] * 5, "shuffle")])
-def test_other_kinds_than_there_are_transitions_are_refused(kinds, name):
-    traces = torch.randn(6, 3)
-    for function in (surrogate_counts, surrogate_turning):
-        with pytest.raises(ValueError, match=r"5 transitions|no surrogate 'shuffle'"):
-            function(traces, kinds, name, 2)
