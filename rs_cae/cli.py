@@ -1,8 +1,6 @@
 """The command line: Lightning's, with runs that live in one folder and one clear line for bad input."""
 
-import logging
 import sys
-import warnings
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -16,11 +14,12 @@ from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 from lightning.pytorch.loggers import CSVLogger, Logger
 
 from rs_cae import processes
-from rs_cae.callbacks import Dynamics, ExplainedVariance, LatentTrajectory, ReadTokens, RunRecord
+from rs_cae.callbacks import ANALYSES, ReadTokens, RunRecord
 from rs_cae.callbacks.wandb_logger import finish, wandb_logger
 from rs_cae.commands import cache, report, verify
 from rs_cae.commands.joining import Joined, join_run
 from rs_cae.commands.messages import constructor_problem
+from rs_cae.commands.notices import silence
 from rs_cae.commands.parser import OneLineParser
 from rs_cae.commands.provenance import attributes_of, identity_of
 from rs_cae.data import TrajectoryDataModule
@@ -79,9 +78,8 @@ class RunCLI(LightningCLI):
         parser.add_argument("--run_dir", type=str | None, default=None, help="Holds everything that the run writes.")
         parser.add_argument("--report", type=bool, default=True, help="Draw figures at the end of a test.")
         parser.add_argument("--wandb", type=bool, default=False, help="Log to Weights & Biases; offline without a key.")
-        parser.add_lightning_class_args(ExplainedVariance, "explained_variance")
-        parser.add_lightning_class_args(LatentTrajectory, "latent_trajectory")
-        parser.add_lightning_class_args(Dynamics, "dynamics")
+        for name, analysis in ANALYSES.items():
+            parser.add_lightning_class_args(analysis, name)
         parser.set_defaults({"model": {"class_path": DEFAULT_MODEL}})
         for name in ("width", "sublayers"):
             parser.link_arguments(f"data.{name}", f"model.init_args.{name}", apply_on="instantiate")
@@ -188,25 +186,6 @@ def _as_list(value: Any) -> list[Any]:
     return value if isinstance(value, list) else [value]
 
 
-def _quiet() -> None:
-    """Silence notices that a user can do nothing about."""
-    for module in ("lightning", "jsonargparse", "torch", "multiprocess"):
-        warnings.filterwarnings("ignore", category=DeprecationWarning, module=module)
-        warnings.filterwarnings("ignore", category=FutureWarning, module=module)
-    for text in (
-        ".*does not have many workers.*",
-        ".*LightningCLI's args parameter.*",
-        ".*isinstance.treespec.*",
-        ".*callbacks used to create the.*",
-        ".*It is recommended to use .self.log.*sync_dist=True.*",
-        "The number of training batches .* is smaller than the logging interval.*",
-    ):
-        warnings.filterwarnings("ignore", message=text)
-    for name in ("lightning.pytorch.utilities.rank_zero", "lightning.fabric.utilities.seed"):
-        logging.getLogger(name).setLevel(logging.WARNING)
-    logging.getLogger("huggingface_hub").setLevel(logging.ERROR)
-
-
 def main(arguments: list[str]) -> int:
     """Run a command line.
 
@@ -214,7 +193,7 @@ def main(arguments: list[str]) -> int:
         0; 2 after bad input, which is told in one line; 1 where the model's states are not finite, or what was to be
         verified does not hold; 130 after Ctrl-C.
     """
-    _quiet()
+    silence()
     set_parsing_settings(omegaconf_absolute_to_relative_paths=True)
     OneLineParser.typed = arguments
     try:

@@ -1,9 +1,18 @@
 """What a test asks of a fitted reducer, a question a file, and the record that keeps the answers."""
 
+from lightning import Callback
+
 from rs_cae.callbacks.dynamics import Dynamics
 from rs_cae.callbacks.explained_variance import ExplainedVariance
 from rs_cae.callbacks.latent_trajectory import LatentTrajectory
 from rs_cae.callbacks.read_tokens import ReadTokens
 from rs_cae.callbacks.run_record import RunRecord
 
-__all__ = ["Dynamics", "ExplainedVariance", "LatentTrajectory", "ReadTokens", "RunRecord"]
+ANALYSES: dict[str, type[Callback]] = {
+    "explained_variance": ExplainedVariance,
+    "latent_trajectory": LatentTrajectory,
+    "dynamics": Dynamics,
+}
+"""Questions by the name of their options on the command line."""
+
+__all__ = ["ANALYSES", "Dynamics", "ExplainedVariance", "LatentTrajectory", "ReadTokens", "RunRecord"]

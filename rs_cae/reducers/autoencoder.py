@@ -43,7 +43,7 @@ class CompressingAutoencoder(Reducer):
         n_layers: int = 10,
         standardize: Standardization = "per_sublayer",
     ) -> None:
-        super().__init__(width, sublayers, bottleneck, standardize)
+        super().__init__(width, sublayers, bottleneck, "shared", standardize)
         if n_layers < 2 or n_layers % 2:
             raise ValueError(f"n_layers {n_layers} must be even and at least 2: half of them down, half of them up")
         widths = geometric_widths(width, bottleneck, n_layers // 2)

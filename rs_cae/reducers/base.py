@@ -1,35 +1,55 @@
 """What every reducer offers, and all that callbacks and commands know of it."""
 
 from abc import ABC, abstractmethod
+from typing import Literal, get_args
 
+from huggingface_hub import PyTorchModelHubMixin
 from torch import Tensor, nn
 
 from rs_cae.reducers.standardizer import Standardization, Standardizer
 
+Scope = Literal["shared", "per_sublayer"]
 
-class Reducer(nn.Module, ABC):
+
+class Reducer(nn.Module, PyTorchModelHubMixin, ABC):
     """Encodes trajectories into latents and decodes them back, in the units of the activations.
 
-    A subclass works on standardized trajectories; the base class converts.
+    A subclass works on standardized trajectories; the base class converts. ``save_pretrained``, ``push_to_hub`` and
+    ``from_pretrained`` are those of ``huggingface_hub``: weights as safetensors, the constructor's arguments as JSON.
 
     Args:
         width: Units of the residual stream, D.
         sublayers: Places at which it is read, S.
         bottleneck: Latents of a state, at least 1 and fewer than the width.
+        scope: ``shared``: one map for all sublayers, whose latents live in one space; ``per_sublayer``: a map of its
+            own for each, whose latents have nothing to do with each other.
         standardize: How states are scaled before the reducer sees them; see ``Standardizer``.
 
     Raises:
         ValueError: If the bottleneck is out of range.
     """
 
-    def __init__(self, width: int, sublayers: int, bottleneck: int, standardize: Standardization) -> None:
+    def __init__(self, width: int, sublayers: int, bottleneck: int, scope: Scope, standardize: Standardization) -> None:
         super().__init__()
         if not 1 <= bottleneck < width:
             raise ValueError(f"bottleneck {bottleneck} must be at least 1 and below the width {width}")
+        if scope not in get_args(Scope):
+            raise ValueError(f"scope {scope!r} is none of {', '.join(get_args(Scope))}")
         self.width = width
         self.sublayers = sublayers
         self.bottleneck = bottleneck
+        self.scope = scope
         self.standardizer = Standardizer(width, sublayers, standardize)
+
+    @property
+    def maps(self) -> int:
+        """How many maps there are: one for all sublayers, or one for each."""
+        return 1 if self.shares_latent_space else self.sublayers
+
+    @property
+    def shares_latent_space(self) -> bool:
+        """Whether latents of different sublayers can be compared."""
+        return self.scope == "shared"
 
     @abstractmethod
     def compress(self, standardized: Tensor) -> Tensor:
@@ -46,3 +66,27 @@ class Reducer(nn.Module, ABC):
     def decode(self, latents: Tensor) -> Tensor:
         """Latents [..., sublayers, bottleneck] to trajectories [..., sublayers, width] in units of the activations."""
         return self.standardizer.inverse(self.expand(latents))
+
+    def coefficients(self, standardized: Tensor) -> Tensor:
+        """Coordinates of standardized trajectories [..., sublayers, width] along orthonormal directions, if it has any.
+
+        Returns:
+            [..., sublayers, components], by falling train variance, the first of them the latents; none (a last axis of
+            length 0) where latents are no such coordinates.
+        """
+        return standardized[..., :0]
+
+    def by_map(self, trajectories: Tensor) -> Tensor:
+        """Vectors [..., sublayers, size] as [maps, samples, size]: the rows that each map sees."""
+        flat = trajectories.reshape(-1, self.sublayers, trajectories.shape[-1])
+        return flat.transpose(0, 1) if self.maps > 1 else flat.reshape(1, -1, flat.shape[-1])
+
+    def by_sublayer(self, rows: Tensor, like: Tensor) -> Tensor:
+        """What ``by_map`` was given, from what maps made of it: [maps, samples, size] to [..., sublayers, size].
+
+        Args:
+            rows: The output of the maps.
+            like: Vectors whose leading axes, up to and with the sublayers', are to be had again.
+        """
+        rows = rows.transpose(0, 1) if self.maps > 1 else rows
+        return rows.reshape(*like.shape[:-1], rows.shape[-1])
