@@ -11,10 +11,13 @@ except PackageNotFoundError:
 
 _PUBLIC = {
     "AutoencoderModule": "rs_cae.modules",
+    "PCAModule": "rs_cae.modules",
     "CompressingAutoencoder": "rs_cae.reducers",
+    "PrincipalComponents": "rs_cae.reducers",
     "SublayerLayout": "rs_cae.sublayers",
     "TrajectoryDataModule": "rs_cae.data",
     "capture_texts": "rs_cae.stream",
+    "load_reducer": "rs_cae.modules",
     "open_dataset": "rs_cae.results",
 }
 

@@ -119,9 +119,8 @@ class RunCLI(LightningCLI):
         callbacks: list[Any] = [RunRecord(self.folder, attributes, options.report), ReadTokens()]
         if self.subcommand == "fit":
             checkpoints = self.folder.checkpoints
-            callbacks.append(
-                ModelCheckpoint(checkpoints, "best", monitor="val/loss", save_last=True, enable_version_counter=False)
-            )
+            lowest: dict[str, Any] = {"monitor": "val/best_loss", "save_last": True, "enable_version_counter": False}
+            callbacks.append(ModelCheckpoint(checkpoints, "best", **lowest))
         self.trainer_defaults["callbacks"] = callbacks
         accelerator = settings.get("accelerator")
         if isinstance(accelerator, str):

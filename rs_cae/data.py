@@ -185,12 +185,16 @@ class TrajectoryDataModule(LightningDataModule):
         """The text of each of the test corpus's tokens [n], byte for byte where the tokenizer works on bytes."""
         return self.origin.token_texts("test", tokens)
 
+    def train_states(self, device: torch.device) -> Iterator[Tensor]:
+        """This process's part of the train trajectories, some [samples, sublayers, width] at a time."""
+        for batch in self._trajectories("train", self.samples("train"), shared=True):
+            yield from batch.states.to(device).split(self.batch_size)
+
     def train_moments(self, device: torch.device) -> Moments:
         """Moments of the train trajectories over [sublayers, width], in one pass that the processes share."""
         moments = Moments.zeros(1, self.sublayers, self.width, device=device)
-        for batch in self._trajectories("train", self.samples("train"), shared=True):
-            for states in batch.states.to(device).split(self.batch_size):
-                moments = Moments.merge(moments, Moments.of(states))
+        for states in self.train_states(device):
+            moments = Moments.merge(moments, Moments.of(states))
         everywhere = zip(*(processes.gather(field) for field in moments), strict=True)
         return Moments.merge(*(Moments(*fields) for fields in everywhere))
 

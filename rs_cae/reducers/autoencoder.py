@@ -1,11 +1,16 @@
-"""The compressing autoencoder (CAE) shared by all sublayers."""
+"""The compressing autoencoder (CAE): one for all sublayers, or one for each."""
 
-from itertools import pairwise
+from typing import Literal
 
-from torch import Tensor, nn
+import torch
+from torch import Tensor
 
-from rs_cae.reducers.base import Reducer
+from rs_cae.reducers.base import Reducer, Scope
+from rs_cae.reducers.stacked import Activation, StackedAutoencoder
 from rs_cae.reducers.standardizer import Standardization
+
+Widths = Literal["geometric", "halving"]
+Initialization = Literal["pca", "random"]
 
 
 def geometric_widths(width: int, bottleneck: int, steps: int) -> list[int]:
@@ -18,21 +23,39 @@ def geometric_widths(width: int, bottleneck: int, steps: int) -> list[int]:
     return [round(width ** (1 - step / steps) * bottleneck ** (step / steps)) for step in range(steps + 1)]
 
 
-class CompressingAutoencoder(Reducer):
-    """One autoencoder for the states of all sublayers, so that all of them lie in one latent space.
+def halving_widths(width: int, bottleneck: int, steps: int) -> list[int]:
+    """Layer widths that halve at each step but the last, which goes to the bottleneck; never below it.
 
-    Linear layers with GELU between them; linear at the bottleneck and at the output. Source: arXiv 2502.12131, Figure
-    3A, for the 10 layers and the bottleneck of 2; widths, activation and initialization are our choices.
+    Example:
+        >>> halving_widths(128, 2, 4)
+        [128, 64, 32, 16, 2]
+    """
+    return [max(bottleneck, width >> step) for step in range(steps)] + [bottleneck]
+
+
+class CompressingAutoencoder(Reducer):
+    """Linear layers with activations between, linear at the bottleneck and at the output.
+
+    Source: arXiv 2502.12131, Figure 3A, for the 10 layers and the bottleneck of 2; all else is our choice. Its many
+    arguments are what its configuration on the hub holds.
 
     Args:
         width: Units of the residual stream.
         sublayers: Places at which it is read.
         bottleneck: Latents of a state.
+        scope: See ``Reducer``. Autoencoders of single sublayers are computed as one.
         n_layers: Linear layers in all, half of them down and half of them up: even, at least 2.
+        widths: ``geometric`` or ``halving`` from the stream's width to the bottleneck, or the widths between the two.
+        activation: Between the layers; with ``identity`` the autoencoder is linear.
+        layer_norm: Whether units are normalized before each activation.
+        tied: Whether the decoder's weights are the encoder's, transposed.
+        init: ``pca`` adds a linear path around the encoder and one around the decoder, which can begin as a PCA;
+            ``random`` has layers alone, as in the paper.
         standardize: See ``Standardizer``.
+        seed: Of the initial weights; PyTorch's own if null.
 
     Raises:
-        ValueError: If ``n_layers`` is odd or below 2, or the bottleneck is out of range.
+        ValueError: If an argument is out of range.
     """
 
     def __init__(
@@ -40,33 +63,38 @@ class CompressingAutoencoder(Reducer):
         width: int,
         sublayers: int,
         bottleneck: int = 2,
+        scope: Scope = "shared",
         n_layers: int = 10,
+        widths: Widths | list[int] = "geometric",
+        activation: Activation = "gelu",
+        layer_norm: bool = False,
+        tied: bool = False,
+        init: Initialization = "pca",
         standardize: Standardization = "per_sublayer",
+        seed: int | None = None,
     ) -> None:
-        super().__init__(width, sublayers, bottleneck, "shared", standardize)
-        if n_layers < 2 or n_layers % 2:
-            raise ValueError(f"n_layers {n_layers} must be even and at least 2: half of them down, half of them up")
-        widths = geometric_widths(width, bottleneck, n_layers // 2)
-        self.encoder = _perceptron(widths)
-        self.decoder = _perceptron(widths[::-1])
+        super().__init__(width, sublayers, bottleneck, scope, standardize)
+        down = _widths(width, bottleneck, n_layers, widths)
+        generator = None if seed is None else torch.Generator().manual_seed(seed)
+        linear_path = init == "pca"
+        self.network = StackedAutoencoder(self.maps, down, activation, layer_norm, tied, linear_path, generator)
 
     def compress(self, standardized: Tensor) -> Tensor:
         """Standardized trajectories [..., sublayers, width] to latents [..., sublayers, bottleneck]."""
-        latents: Tensor = self.encoder(standardized)
-        return latents
+        return self.by_sublayer(self.network.encode(self.by_map(standardized)), standardized)
 
     def expand(self, latents: Tensor) -> Tensor:
         """Latents [..., sublayers, bottleneck] to standardized reconstructions [..., sublayers, width]."""
-        reconstructions: Tensor = self.decoder(latents)
-        return reconstructions
+        return self.by_sublayer(self.network.decode(self.by_map(latents)), latents)
 
 
-def _perceptron(widths: list[int]) -> nn.Sequential:
-    """Linear layers with GELU between, initialized to keep the signal's variance: PyTorch's default shrinks it."""
-    layers: list[nn.Module] = []
-    for inputs, outputs in pairwise(widths):
-        linear = nn.Linear(inputs, outputs)
-        nn.init.orthogonal_(linear.weight, gain=2**0.5 if len(layers) < 2 * len(widths) - 4 else 1.0)
-        nn.init.zeros_(linear.bias)
-        layers += [linear, nn.GELU()]
-    return nn.Sequential(*layers[:-1])
+def _widths(width: int, bottleneck: int, n_layers: int, widths: Widths | list[int]) -> list[int]:
+    """From the stream's width to the bottleneck, both among them."""
+    if isinstance(widths, list):
+        if any(size < 1 for size in widths):
+            raise ValueError(f"widths {widths} must be at least 1 each")
+        return [width, *widths, bottleneck]
+    if n_layers < 2 or n_layers % 2:
+        raise ValueError(f"n_layers {n_layers} must be even and at least 2: half of them down, half of them up")
+    fall = {"geometric": geometric_widths, "halving": halving_widths}[widths]
+    return fall(width, bottleneck, n_layers // 2)

@@ -26,12 +26,10 @@ class Standardizer(nn.Module):
     Attributes:
         offset: [width], taken away first.
         scale: [sublayers], divided by next.
-        fitted: Whether ``fit`` has been called; true from the start when there is nothing to fit.
     """
 
     offset: Tensor
     scale: Tensor
-    fitted: Tensor
 
     def __init__(self, width: int, sublayers: int, mode: Standardization = "per_sublayer") -> None:
         super().__init__()
@@ -40,7 +38,6 @@ class Standardizer(nn.Module):
         self.mode = mode
         self.register_buffer("offset", torch.zeros(width))
         self.register_buffer("scale", torch.ones(sublayers))
-        self.register_buffer("fitted", torch.tensor(mode == "none"))
 
     def fit(self, states: Moments) -> None:
         """Set offset and scale from the training set's moments over [sublayers, width]."""
@@ -54,7 +51,6 @@ class Standardizer(nn.Module):
         scale = torch.where(mean_square > 0, mean_square.sqrt(), 1.0)
         self.offset.copy_(offset)
         self.scale.copy_(scale)
-        self.fitted.fill_(True)
 
     def forward(self, trajectories: Tensor) -> Tensor:
         """Trajectories [..., sublayers, width], any precision, to standardized ones in the buffers' precision."""

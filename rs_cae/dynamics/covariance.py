@@ -1,0 +1,127 @@
+"""Covariances that arrive in parts, and their principal axes: exact to merge, centred, in float64."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+
+@dataclass
+class Scatter:
+    """Sum over rows x of (x - mean)(x - mean)^T, or its product with a few probe vectors, for each of several maps.
+
+    Deviations are taken from each part's own mean, never as E[x x^T] - mean mean^T; parts merge by the pairwise formula
+    of Chan, Golub and LeVeque (1979). Memory depends on the width alone, not on how many rows there are.
+
+    Attributes:
+        count: Rows that were added to each map.
+        mean: [maps, width].
+        product: [maps, width, probes]: the scatter itself, of as many columns as rows, or its product with the probe.
+        probe: [maps, width, probes]; None for the scatter itself.
+    """
+
+    count: int
+    mean: Tensor
+    product: Tensor
+    probe: Tensor | None = None
+
+    @classmethod
+    def zeros(cls, maps: int, width: int, device: torch.device | None = None, probe: Tensor | None = None) -> Scatter:
+        """Of no rows at all."""
+        mean = torch.zeros(maps, width, dtype=torch.float64, device=device)
+        columns = width if probe is None else probe.shape[-1]
+        return cls(0, mean, mean.new_zeros(maps, width, columns), probe)
+
+    def emptied(self, probe: Tensor | None) -> Scatter:
+        """Of no rows, on the same device, with this probe."""
+        return Scatter.zeros(len(self.mean), self.mean.shape[1], self.mean.device, probe)
+
+    def add(self, rows: Tensor) -> None:
+        """Take in rows [maps, rows, width]."""
+        if not rows.shape[1]:
+            return
+        rows = rows.double()
+        mean = rows.mean(dim=1)
+        centred = rows - mean[:, None]
+        for total, part, probe in zip(self.product, centred, self._probes(), strict=True):
+            total.addmm_(part.T, part if probe is None else part @ probe)
+        self._move(rows.shape[1], mean)
+
+    def merge(self, other: Scatter) -> None:
+        """Take in what another scatter with the same probe has been given."""
+        if not other.count:
+            return
+        self.product += other.product
+        self._move(other.count, other.mean)
+
+    def _move(self, count: int, mean: Tensor) -> None:
+        """Add what lies between both means, and go to the mean of all."""
+        together = self.count + count
+        apart, share = mean - self.mean, count / together
+        for total, gap, probe in zip(self.product, apart, self._probes(), strict=True):
+            total.addr_(gap, gap if probe is None else gap @ probe, alpha=self.count * share)
+        self.mean += share * apart
+        self.count = together
+
+    def _probes(self) -> list[Tensor | None]:
+        return [None] * len(self.product) if self.probe is None else list(self.probe)
+
+
+class PrincipalAxes(NamedTuple):
+    """Directions in which rows vary most.
+
+    Attributes:
+        mean: [maps, width].
+        directions: [maps, axes, width], orthonormal, by falling variance; the entry of largest magnitude is positive.
+        variances: [maps, axes], along them; divided by one less than the number of rows.
+    """
+
+    mean: Tensor
+    directions: Tensor
+    variances: Tensor
+
+
+def principal_axes(scatter: Scatter, axes: int) -> PrincipalAxes:
+    """The principal axes of what was added up, by ``eigh``.
+
+    From a scatter's product with a probe of orthonormal columns these are the best axes within their span (Rayleigh and
+    Ritz); see ``next_probe``.
+
+    Args:
+        scatter: Of at least two rows.
+        axes: How many, at most as many as columns.
+
+    Raises:
+        ValueError: If there are fewer than two rows or columns than axes.
+    """
+    if scatter.count < 2 or axes > scatter.product.shape[-1]:
+        have = f"{scatter.count} rows and {scatter.product.shape[-1]} columns"
+        raise ValueError(f"{axes} axes need at least two rows and as many columns, there are {have}")
+    directions, variances = [], []
+    for product, probe in zip(scatter.product, scatter._probes(), strict=True):
+        symmetric = product if probe is None else probe.T @ product
+        values, vectors = torch.linalg.eigh((symmetric + symmetric.T) / 2)
+        vectors = vectors[:, -axes:].flip(1)
+        vectors = vectors if probe is None else probe @ vectors
+        largest = vectors.gather(0, vectors.abs().argmax(dim=0, keepdim=True))
+        directions.append((vectors * largest.sign()).T)
+        variances.append(values[-axes:].flip(0).clamp(min=0) / (scatter.count - 1))
+    return PrincipalAxes(scatter.mean.clone(), torch.stack(directions), torch.stack(variances))
+
+
+def first_probe(maps: int, width: int, columns: int, seed: int = 0, device: torch.device | None = None) -> Tensor:
+    """Orthonormal columns [maps, width, columns] at random, with which a randomized range finder begins.
+
+    Source: Halko, Martinsson and Tropp (2011).
+    """
+    generator = torch.Generator().manual_seed(seed)
+    drawn = torch.randn(maps, width, columns, generator=generator, dtype=torch.float64)
+    return torch.linalg.qr(drawn.to(device)).Q
+
+
+def next_probe(scatter: Scatter) -> Tensor:
+    """Orthonormal columns of a scatter's product with its probe: one step of power iteration nearer the main axes."""
+    return torch.linalg.qr(scatter.product).Q

@@ -1,0 +1,69 @@
+"""PCA, fitted by passes over the train set: no gradient, no optimizer."""
+
+from typing import Any
+
+from rs_cae.errors import InputError
+from rs_cae.modules.base import ReducerModule
+from rs_cae.modules.principal import AxesSearch
+from rs_cae.reducers.base import Scope
+from rs_cae.reducers.pca import PrincipalComponents
+from rs_cae.reducers.standardizer import Standardization
+from rs_cae.stream.trajectories import TrajectoryBatch
+
+
+class PCAModule(ReducerModule):
+    """Fits principal components in one epoch, whatever ``--trainer.max_epochs`` allows; a few above 16,384 units.
+
+    Args:
+        width: Units of the residual stream; set from the data.
+        sublayers: Places at which it is read; set from the data.
+        bottleneck: Components that are the latents.
+        scope: ``shared``: one PCA of the states of all sublayers; ``per_sublayer``: one of each.
+        components: Components that are kept, at least the bottleneck, at most the width.
+        standardize: ``per_sublayer`` divides each sublayer by its train RMS; ``global`` centres and divides all alike;
+            ``none`` leaves raw states, of which the late sublayers then have most of the variance.
+
+    Raises:
+        ValueError: If an argument is out of range.
+    """
+
+    reducer: PrincipalComponents
+
+    def __init__(
+        self,
+        width: int,
+        sublayers: int,
+        bottleneck: int = 2,
+        scope: Scope = "shared",
+        components: int = 100,
+        standardize: Standardization = "per_sublayer",
+    ) -> None:
+        reducer = PrincipalComponents(width, sublayers, bottleneck, scope, components, standardize)
+        super().__init__(reducer)
+        self.save_hyperparameters()
+        self.automatic_optimization = False
+        self.components = reducer.directions.shape[1]
+
+    def on_train_start(self) -> None:
+        """Begin the first pass."""
+        self.search = AxesSearch(self.reducer.maps, self.reducer.width, self.components, self.device)
+        allowed = self.trainer.max_epochs
+        if allowed is not None and 0 <= allowed < self.search.passes:
+            raise InputError("--trainer.max_epochs", allowed, f"must be at least {self.search.passes} for this width")
+
+    def training_step(self, batch: TrajectoryBatch, batch_index: int) -> None:
+        """Take in a batch."""
+        self.search.add(self.reducer.by_map(self.reducer.standardizer(batch.states)))
+
+    def on_train_batch_end(self, outputs: Any, batch: TrajectoryBatch, batch_index: int) -> None:
+        """With the last batch of the last pass, before it is validated, set the components and stop."""
+        if self.trainer.is_last_batch:
+            axes = self.search.end_pass()
+            if axes is not None:
+                self.reducer.set(axes)
+                self.trainer.should_stop = True
+            self.optimizers().step()  # type: ignore[union-attr]
+
+    def configure_optimizers(self) -> Optimizer:
+        """One that changes nothing, whose steps count passes: Lightning saves no checkpoint before a step."""
+        return SGD(self.parameters(), lr=0.0)

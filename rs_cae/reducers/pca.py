@@ -1,0 +1,70 @@
+"""Principal component analysis (PCA): the linear reducer to which an autoencoder is to be compared."""
+
+import torch
+from torch import Tensor, nn
+
+from rs_cae.dynamics.covariance import PrincipalAxes
+from rs_cae.reducers.base import Reducer, Scope
+from rs_cae.reducers.standardizer import Standardization
+
+
+class PrincipalComponents(Reducer):
+    """Projection onto the directions in which standardized states vary most, over samples and sublayers together.
+
+    Source: arXiv 2502.12131, Figure 4, for its use and the 100 components; standardization and sign are our choices.
+
+    Args:
+        width: Units of the residual stream.
+        sublayers: Places at which it is read.
+        bottleneck: Components that are the latents.
+        scope: ``shared``: one PCA of the states of all sublayers; ``per_sublayer``: one of each.
+        components: Components that are kept, the latents among them: at least the bottleneck, at most the width.
+        standardize: See ``Standardizer``.
+
+    Attributes:
+        mean: [maps, width], of the standardized train states.
+        directions: [maps, components, width], orthonormal, by falling variance; the entry of largest magnitude of each
+            is positive.
+        variances: [maps, components], of the standardized train states along them.
+    """
+
+    variances: Tensor
+
+    def __init__(
+        self,
+        width: int,
+        sublayers: int,
+        bottleneck: int = 2,
+        scope: Scope = "shared",
+        components: int = 100,
+        standardize: Standardization = "per_sublayer",
+    ) -> None:
+        super().__init__(width, sublayers, bottleneck, scope, standardize)
+        kept = min(width, max(components, bottleneck))
+        self.mean = nn.Parameter(torch.zeros(self.maps, width))
+        self.directions = nn.Parameter(torch.eye(width)[:kept].repeat(self.maps, 1, 1))
+        self.register_buffer("variances", torch.zeros(self.maps, kept))
+
+    @torch.no_grad()
+    def set(self, axes: PrincipalAxes) -> None:
+        """Take the principal axes of the standardized train states over."""
+        self.mean.copy_(axes.mean)
+        self.directions.copy_(axes.directions)
+        self.variances.copy_(axes.variances)
+
+    def compress(self, standardized: Tensor) -> Tensor:
+        """Standardized trajectories [..., sublayers, width] to latents [..., sublayers, bottleneck]."""
+        return self._project(standardized, self.bottleneck)
+
+    def expand(self, latents: Tensor) -> Tensor:
+        """Latents [..., sublayers, bottleneck] to standardized reconstructions [..., sublayers, width]."""
+        rows = torch.baddbmm(self.mean[:, None], self.by_map(latents), self.directions[:, : self.bottleneck])
+        return self.by_sublayer(rows, latents)
+
+    def coefficients(self, standardized: Tensor) -> Tensor:
+        """Coordinates [..., sublayers, components] along all directions that are kept."""
+        return self._project(standardized, self.directions.shape[1])
+
+    def _project(self, standardized: Tensor, components: int) -> Tensor:
+        centred = self.by_map(standardized) - self.mean[:, None]
+        return self.by_sublayer(centred @ self.directions[:, :components].mT, standardized)
