@@ -73,7 +73,7 @@ class Findings:
     variables: dict[str, tuple[tuple[str, ...], np.ndarray, dict[str, str]]] = field(default_factory=dict)
     headlines: dict[str, Headline] = field(default_factory=dict)
 
-    def add(self, name: str, dimensions: str, values: Tensor, meaning: str, unit: str = "1") -> None:
+    def add(self, name: str, dimensions: str, values: Tensor, meaning: str, unit: str = "1", note: str = "") -> None:
         """Add a variable.
 
         Args:
@@ -82,8 +82,9 @@ class Findings:
             values: Of as many dimensions.
             meaning: A few words, for axes and for readers of the file.
             unit: Of the values; 1 if they have none.
+            note: What else a reader must know, such as why values are NaN.
         """
-        described = {"long_name": meaning, "units": unit}
+        described = {"long_name": meaning, "units": unit} | ({"note": note} if note else {})
         self.variables[name] = (tuple(dimensions.split()), values.detach().cpu().numpy(), described)
 
     def add_with_interval(
@@ -95,6 +96,7 @@ class Findings:
         meaning: str,
         unit: str = "1",
         null: Tensor | None = None,
+        note: str = "",
     ) -> None:
         """Add a variable, the ends of its 95 % interval over texts, and its null.
 
@@ -108,8 +110,9 @@ class Findings:
             meaning: A few words.
             unit: Of all of them.
             null: Of the same shape; None where there is none.
+            note: What else a reader must know.
         """
-        self.add(name, dimensions, values, meaning, unit)
+        self.add(name, dimensions, values, meaning, unit, note)
         for end, values_there in zip(("low", "high"), interval, strict=True):
             self.add(f"{name}_{end}", dimensions, values_there, f"{meaning}: {end} end of the 95 % interval", unit)
         if null is not None:

@@ -69,6 +69,11 @@ class Moments(NamedTuple):
         others = [Moments(*(field[torch.arange(len(field)) != group] for field in self)).pooled() for group in groups]
         return Moments(*(torch.cat(field) for field in zip(*others, strict=True)))
 
+    def rescaled(self, scale: Tensor, offset: Tensor | None = None) -> Moments:
+        """Moments of (x - offset) / scale, both of which fit the trailing axes."""
+        mean = self.mean if offset is None else self.mean - offset.double()
+        return Moments(self.count, mean / scale.double(), self.squared_deviations / scale.double().square())
+
     @property
     def variance(self) -> Tensor:
         """[groups, ...], the population variance; NaN for an empty group."""

@@ -22,21 +22,15 @@ def explained_variance(targets: Moments, residuals: Moments) -> Tensor:
     return _one_minus(residuals.squared_deviations.sum(-1), targets.squared_deviations.sum(-1))
 
 
-def explained_variance_pooled(targets: Moments, residuals: Moments, scale: Tensor | None = None) -> Tensor:
+def explained_variance_pooled(targets: Moments, residuals: Moments) -> Tensor:
     """The same with numerators and denominators summed over sublayers before the division.
 
-    Args:
-        targets: Moments of the states.
-        residuals: Moments of states minus reconstructions.
-        scale: [sublayers], divides the states of each sublayer; raw units when left out. In raw units the sublayers
-            with the largest norms, mostly the last ones, outweigh the others.
+    In raw units the sublayers with the largest norms, mostly the last ones, outweigh the others.
 
     Returns:
         [groups].
     """
-    weight = torch.ones_like(targets.mean[0, :, 0]) if scale is None else scale.double().reciprocal().square()
-    parts = [(moments.squared_deviations.sum(-1) * weight).sum(-1) for moments in (residuals, targets)]
-    return _one_minus(*parts)
+    return _one_minus(residuals.squared_deviations.sum((-2, -1)), targets.squared_deviations.sum((-2, -1)))
 
 
 def r2(targets: Moments, residuals: Moments) -> Tensor:
@@ -58,7 +52,7 @@ def r2_pooled(targets: Moments, residuals: Moments) -> Tensor:
     Returns:
         [groups].
     """
-    return _one_minus(residuals.squares.sum((-2, -1)), _total_deviation(targets))
+    return _one_minus(residuals.squares.sum((-2, -1)), total_deviation(targets).sum(-1))
 
 
 def r2_of_sublayer_means(targets: Moments) -> Tensor:
@@ -67,13 +61,18 @@ def r2_of_sublayer_means(targets: Moments) -> Tensor:
     Returns:
         [groups].
     """
-    return _one_minus(targets.squared_deviations.sum((-2, -1)), _total_deviation(targets))
+    return _one_minus(targets.squared_deviations.sum((-2, -1)), total_deviation(targets).sum(-1))
 
 
-def _total_deviation(targets: Moments) -> Tensor:
-    grand_mean = targets.mean.mean(dim=-2, keepdim=True)
-    between = (targets.mean - grand_mean).square().sum((-2, -1)) * targets.count
-    return targets.squared_deviations.sum((-2, -1)) + between
+def total_deviation(states: Moments) -> Tensor:
+    """Squared deviations of each unit, summed over samples and sublayers, from its mean over both.
+
+    Returns:
+        [groups, units].
+    """
+    grand_mean = states.mean.mean(dim=-2, keepdim=True)
+    between = (states.mean - grand_mean).square().sum(-2) * states.count[:, None]
+    return states.squared_deviations.sum(-2) + between
 
 
 def _one_minus(numerator: Tensor, denominator: Tensor) -> Tensor:

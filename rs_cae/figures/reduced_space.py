@@ -46,17 +46,17 @@ def draw_mean_trajectory(latent: xr.Dataset, controls: Sequence[Control] = (), i
     token, share, ending_alike = _mean_of_commonest_token(latent)
     chosen = np.linspace(0, latent.sizes["sample"] - 1, min(individuals, latent.sizes["sample"])).astype(int)
     single = latent["latents"].values[chosen]
-    depth = depth_of(latent)
+    depth, names = depth_of(latent), [str(name) for name in latent["latent"].values]
     if mean.shape[1] == 1:
         over_depth = np.broadcast_to(depth, single.shape[:2])
         mean, single = np.column_stack([depth, mean]), np.dstack([over_depth, single[..., 0]])
         ending_alike = np.column_stack([depth, ending_alike])
         label_depth(axes)
-        axes.set_ylabel("latent 0", fontsize=9)
+        axes.set_ylabel(names[0], fontsize=9)
     else:
         mean, single, ending_alike = mean[:, :2], single[..., :2], ending_alike[:, :2]
-        axes.set_xlabel("latent 0", fontsize=9)
-        axes.set_ylabel("latent 1", fontsize=9)
+        axes.set_xlabel(names[0], fontsize=9)
+        axes.set_ylabel(names[1], fontsize=9)
     axes.add_collection(LineCollection(list(single), colors="0.6", linewidths=0.4, alpha=0.5))
     axes.plot(*ending_alike.T, "--", color="black", lw=1, label=f"mean of the {share:.0%} that are read at {token!r}")
     _draw_mean(axes, mean, depth)

@@ -97,7 +97,12 @@ class ReducerModule(LightningModule):
     def test_step(self, batch: TrajectoryBatch, batch_index: int) -> Mapping[str, Tensor]:
         """What callbacks ask for of a test batch."""
         latents = self.reducer.encode(batch.states)
-        return {"latents": latents, "reconstructions": self.reducer.decode(latents)}
+        coefficients = self.reducer.coefficients(self.reducer.standardizer(batch.states))
+        return {
+            "latents": latents,
+            "reconstructions": self.reducer.decode(latents),
+            "coefficients": coefficients,
+        }
 
 
 def reducer_of(module: LightningModule) -> Reducer:

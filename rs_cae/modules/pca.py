@@ -1,6 +1,6 @@
 """PCA, fitted by passes over the train set: no gradient, no optimizer."""
 
-from typing import Any
+from torch.optim import SGD, Optimizer
 
 from rs_cae.errors import InputError
 from rs_cae.modules.base import ReducerModule
@@ -52,17 +52,14 @@ class PCAModule(ReducerModule):
             raise InputError("--trainer.max_epochs", allowed, f"must be at least {self.search.passes} for this width")
 
     def training_step(self, batch: TrajectoryBatch, batch_index: int) -> None:
-        """Take in a batch."""
+        """Take in a batch; with the last one of the last pass, set the components and stop."""
         self.search.add(self.reducer.by_map(self.reducer.standardizer(batch.states)))
-
-    def on_train_batch_end(self, outputs: Any, batch: TrajectoryBatch, batch_index: int) -> None:
-        """With the last batch of the last pass, before it is validated, set the components and stop."""
         if self.trainer.is_last_batch:
+            self.optimizers().step()  # type: ignore[union-attr]
             axes = self.search.end_pass()
             if axes is not None:
                 self.reducer.set(axes)
                 self.trainer.should_stop = True
-            self.optimizers().step()  # type: ignore[union-attr]
 
     def configure_optimizers(self) -> Optimizer:
         """One that changes nothing, whose steps count passes: Lightning saves no checkpoint before a step."""

@@ -51,6 +51,11 @@ class Reducer(nn.Module, PyTorchModelHubMixin, ABC):
         """Whether latents of different sublayers can be compared."""
         return self.scope == "shared"
 
+    @property
+    def latent_names(self) -> list[str]:
+        """What axes of figures call the latents."""
+        return [f"latent {index}" for index in range(self.bottleneck)]
+
     @abstractmethod
     def compress(self, standardized: Tensor) -> Tensor:
         """Standardized trajectories [..., sublayers, width] to latents [..., sublayers, bottleneck]."""

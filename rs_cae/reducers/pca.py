@@ -45,6 +45,11 @@ class PrincipalComponents(Reducer):
         self.directions = nn.Parameter(torch.eye(width)[:kept].repeat(self.maps, 1, 1))
         self.register_buffer("variances", torch.zeros(self.maps, kept))
 
+    @property
+    def latent_names(self) -> list[str]:
+        """Components count from 1."""
+        return [f"PC {index + 1}" for index in range(self.bottleneck)]
+
     @torch.no_grad()
     def set(self, axes: PrincipalAxes) -> None:
         """Take the principal axes of the standardized train states over."""
