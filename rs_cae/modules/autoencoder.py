@@ -24,6 +24,9 @@ from rs_cae.stream.trajectories import TrajectoryBatch
 
 Loss = Literal["mse", "relative"]
 
+ROUNDING = 1e-6
+"""A standard deviation below this share of the mean is that of a constant: states are read in float32 or less."""
+
 
 class AutoencoderModule(ReducerModule):
     """Trains compressing autoencoders by AdamW on the squared error of standardized states.
@@ -96,7 +99,7 @@ class AutoencoderModule(ReducerModule):
         self.init, self.loss, self.noise = init, loss, noise
         self.lr, self.weight_decay, self.warmup, self.patience = lr, weight_decay, warmup, patience
         self.train_loss = MeanMetric()
-        self.register_buffer("best_loss", torch.full((reducer.maps,), torch.inf))
+        self.register_buffer("best_loss", torch.full((reducer.maps,), torch.inf, dtype=torch.float64))
         self.register_buffer("waited", torch.zeros(reducer.maps, dtype=torch.long))
 
     def prepare(self, states: Moments) -> None:
@@ -104,11 +107,13 @@ class AutoencoderModule(ReducerModule):
         super().prepare(states)
         scale = self.reducer.standardizer.scale
         if self.loss == "relative":
-            variance = (states.variance[0].mean(dim=-1) / scale.double().square()).to(scale)
-            self.loss_weight.copy_(torch.where(variance > 0, 1 / variance, 1.0))
+            variance, mean_square = (part.mean(dim=-1) for part in (states.variance[0], states.mean[0].square()))
+            weight = scale.double().square() / variance
+            self.loss_weight.copy_(torch.where(variance > ROUNDING**2 * mean_square, weight, 1.0))
         if self.init == "pca":
             axes = fit_principal_axes(self.data, self.reducer, self.reducer.bottleneck, self.device)
-            size = axes.variances.mean(dim=1).sqrt().clamp(min=torch.finfo(torch.float32).tiny)
+            size = axes.variances.mean(dim=1).sqrt()
+            size = torch.where(size > ROUNDING * axes.mean.norm(dim=1), size, 1.0)
             self.network.begin_as_principal_components(axes.mean, axes.directions, size)
 
     def training_step(self, batch: TrajectoryBatch, batch_index: int) -> Tensor:

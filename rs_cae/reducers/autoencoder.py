@@ -1,6 +1,6 @@
 """The compressing autoencoder (CAE): one for all sublayers, or one for each."""
 
-from typing import Literal
+from typing import Literal, get_args
 
 import torch
 from torch import Tensor
@@ -76,6 +76,8 @@ class CompressingAutoencoder(Reducer):
         super().__init__(width, sublayers, bottleneck, scope, standardize)
         down = _widths(width, bottleneck, n_layers, widths)
         generator = None if seed is None else torch.Generator().manual_seed(seed)
+        if init not in get_args(Initialization):
+            raise ValueError(f"init {init!r} is none of {', '.join(get_args(Initialization))}")
         linear_path = init == "pca"
         self.network = StackedAutoencoder(self.maps, down, activation, layer_norm, tied, linear_path, generator)
 
@@ -92,8 +94,10 @@ def _widths(width: int, bottleneck: int, n_layers: int, widths: Widths | list[in
     """From the stream's width to the bottleneck, both among them."""
     if isinstance(widths, list):
         if any(size < 1 for size in widths):
-            raise ValueError(f"widths {widths} must be at least 1 each")
+            raise ValueError(f"widths {str(widths).replace(' ', '')} must be at least 1 each")
         return [width, *widths, bottleneck]
+    if widths not in get_args(Widths):
+        raise ValueError(f"widths {widths!r} is neither a list nor one of {', '.join(get_args(Widths))}")
     if n_layers < 2 or n_layers % 2:
         raise ValueError(f"n_layers {n_layers} must be even and at least 2: half of them down, half of them up")
     fall = {"geometric": geometric_widths, "halving": halving_widths}[widths]
