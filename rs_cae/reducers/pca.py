@@ -21,6 +21,9 @@ class PrincipalComponents(Reducer):
         components: Components that are kept, the latents among them: at least the bottleneck, at most the width.
         standardize: See ``Standardizer``.
 
+    Raises:
+        ValueError: If an argument is out of range.
+
     Attributes:
         mean: [maps, width], of the standardized train states.
         directions: [maps, components, width], orthonormal, by falling variance; the entry of largest magnitude of each
@@ -40,6 +43,8 @@ class PrincipalComponents(Reducer):
         standardize: Standardization = "per_sublayer",
     ) -> None:
         super().__init__(width, sublayers, bottleneck, scope, standardize)
+        if components < 1:
+            raise ValueError(f"components {components} must be at least 1")
         kept = min(width, max(components, bottleneck))
         self.mean = nn.Parameter(torch.zeros(self.maps, width))
         self.directions = nn.Parameter(torch.eye(width)[:kept].repeat(self.maps, 1, 1))

@@ -23,16 +23,13 @@ streaming_over_numpy_user, streaming_with_bootstrap_over_numpy and streaming_rss
 
 import argparse
 import json
-import resource
-import subprocess
-import sys
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from math import pi
-from pathlib import Path
 
 import numpy as np
 import torch
+from measure import Ways, in_a_fresh_process, paired_times, peak_mb, print_times, ratio
 from sklearn.feature_selection import mutual_info_regression
 from sklearn.feature_selection._mutual_info import _compute_mi_cc
 from torch import Tensor
@@ -41,7 +38,6 @@ from rs_cae.dynamics import SURROGATES, Kinematics, mutual_information, rotation
 from rs_cae.dynamics.significance import compare_with_surrogate
 from rs_cae.metrics import MeanKinematics, TransitionStatistics, UnitBootstrap
 
-Ways = dict[str, tuple[Callable[[], object], float]]
 SAMPLES, SUBLAYERS, UNITS, BATCH, DRAWS = 1000, 64, 4096, 64, 1000
 
 
@@ -51,37 +47,6 @@ def walk(samples: int, width: int) -> Tensor:
     for sublayer in range(1, SUBLAYERS):
         states[:, sublayer] += states[:, sublayer - 1]
     return states
-
-
-def clock() -> np.ndarray:
-    """Wall seconds, and the CPU seconds of this process, its own and the kernel's."""
-    used = resource.getrusage(resource.RUSAGE_SELF)
-    return np.array([time.perf_counter(), used.ru_utime, used.ru_stime])
-
-
-def paired_times(ways: Ways, rounds: int) -> dict[str, np.ndarray]:
-    """By the clock [rounds, 3], each way over its share of the work, after a round that is not counted."""
-    times = {name: np.empty((rounds + 1, 3)) for name in ways}
-    for round_number in range(rounds + 1):
-        for name, (way, share) in ways.items():
-            began = clock()
-            way()
-            times[name][round_number] = (clock() - began) / share
-    return {name: taken[1:] for name, taken in times.items()}
-
-
-def ratio(over: np.ndarray, under: np.ndarray) -> float:
-    """Median over rounds of the ratio of wall times."""
-    return float(np.median(over[:, 0] / under[:, 0]))
-
-
-def print_times(title: str, times: dict[str, np.ndarray], base: str) -> None:
-    """A table of medians, and of what the base takes over each way."""
-    print(f"\n{title:34}{'seconds':>10}{'CPU s':>9}{'kernel':>9}{base + ' over it':>32}{'least':>9}{'most':>9}")
-    for name, taken in times.items():
-        over, (wall, own, kernel) = times[base][:, 0] / taken[:, 0], np.median(taken, axis=0)
-        print(f"{name:34}{wall:10.3f}{own:9.3f}{kernel:9.3f}", end="")
-        print(f"{np.median(over):32.3f}{over.min():9.3f}{over.max():9.3f}")
 
 
 def pairs_of(states: Tensor) -> np.ndarray:
@@ -209,22 +174,8 @@ def growth(quick: bool) -> dict[str, float]:
     """Peak memory of many samples less that of few."""
     many, width, units = ("4000", "256", "64") if quick else ("20000", "1024", "64")
     print(f"\n{f'Streaming [samples, 64, {width}]':34}{'peak MB':>10}{'seconds':>10}")
-    few, much = (in_a_fresh_process("growth", samples, width, units)["peak"] for samples in ("1000", many))
+    few, much = (in_a_fresh_process(__file__, "growth", samples, width, units)["peak"] for samples in ("1000", many))
     return {"streaming_rss_growth_mb": much - few}
-
-
-def peak_mb() -> float:
-    """The most that this process had resident so far, in megabytes."""
-    lines = Path("/proc/self/status").read_text().splitlines()
-    return int(next(line for line in lines if line.startswith("VmHWM")).split()[1]) * 1024 / 1e6
-
-
-def in_a_fresh_process(*part: str) -> dict[str, float]:
-    """What a part of this script gives when it is run by itself; its tables are printed."""
-    run = subprocess.run([sys.executable, __file__, "--part", *part], check=True, stdout=subprocess.PIPE, text=True)
-    *table, figures = run.stdout.splitlines()
-    sys.stdout.writelines(line + "\n" for line in table)
-    return json.loads(figures)
 
 
 def main() -> None:
@@ -237,8 +188,8 @@ def main() -> None:
         torch.set_num_threads(torch.get_num_threads() if given.part[0] == "rotations" else 1)
         print(json.dumps(part(*map(int, given.part[1:]))))
     else:
-        figures = information(given.quick) | in_a_fresh_process("rotations", "1" if given.quick else "7")
-        figures |= in_a_fresh_process("streaming", *(["250", "5"] if given.quick else ["1000", "7"]))
+        figures = information(given.quick) | in_a_fresh_process(__file__, "rotations", "1" if given.quick else "7")
+        figures |= in_a_fresh_process(__file__, "streaming", *(["250", "5"] if given.quick else ["1000", "7"]))
         figures |= growth(given.quick)
         print(json.dumps({name: float(f"{value:.4g}") for name, value in figures.items()}))
 
