@@ -81,7 +81,7 @@ class AutoencoderModule(ReducerModule):
         standardize: Standardization = "per_sublayer",
         loss: Loss = "mse",
         noise: float = 0.0,
-        lr: float = 2e-3,
+        lr: float = 4e-3,
         weight_decay: float = 0.01,
         warmup: float = 0.05,
         patience: int | None = None,
@@ -168,7 +168,8 @@ class AutoencoderModule(ReducerModule):
 
     def configure_optimizers(self) -> Any:
         """AdamW with a linear warm-up and a cosine to zero, counted in steps."""
-        optimizer = torch.optim.AdamW(self.network.parameters(), self.lr, weight_decay=self.weight_decay, fused=True)
+        fused = not self.trainer.precision.endswith("mixed")  # which unscales gradients itself, too late to clip them
+        optimizer = torch.optim.AdamW(self.network.parameters(), self.lr, weight_decay=self.weight_decay, fused=fused)
         total = max(1, int(self.trainer.estimated_stepping_batches))
         rise = max(1, round(self.warmup * total))
 
