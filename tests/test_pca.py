@@ -110,6 +110,25 @@ def test_too_few_epochs_for_a_wide_stream_are_refused(place, tmp_path, monkeypat
     assert not list(tmp_path.glob("run/checkpoints/*"))
 
 
+def test_an_interrupted_search_begins_again_where_epochs_are_left(place, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(principal, "WIDEST", WIDTH - 1)
+
+    def cut_power(module):
+        if module.current_epoch == 2:
+            raise RuntimeError("power cut")
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(PCAModule, "on_train_epoch_start", cut_power)
+        with pytest.raises(RuntimeError, match="power cut"):
+            fit_words(place, tmp_path / "run", "--trainer.max_epochs=7")
+    last = tmp_path / "run/checkpoints/last.ckpt"
+    assert main(["fit", f"--ckpt_path={last}", "--trainer.max_epochs=6"]) == 2
+    assert "--trainer.max_epochs 6: must be at least 7 for this width" in capsys.readouterr().err
+    assert main(["fit", f"--ckpt_path={last}", "--trainer.max_epochs=7"]) == 0
+    assert torch.load(last, weights_only=True)["epoch"] == 6
+    assert (load_reducer(last).variances > 0).all()
+
+
 def fitted(states, **options):
     module = PCAModule(WIDTH, SUBLAYERS, **options)
     fit(module, StatesInMemory(torch.as_tensor(states).float(), batch_size=7), 40)

@@ -1,5 +1,6 @@
 """Reducers read back from a run."""
 
+import pickle
 from pathlib import Path
 
 import torch
@@ -27,7 +28,11 @@ def load_reducer(path: Path | str) -> Reducer:
         ``load_reducer("runs/latest").encode(trajectories)``
     """
     file = Path(path) / "checkpoints" / "best.ckpt" if Path(path).is_dir() else Path(path)
-    held = torch.load(file, map_location="cpu", weights_only=True, mmap=True).get("hyper_parameters", {})
+    try:
+        content = torch.load(file, map_location="cpu", weights_only=True, mmap=True)
+    except (RuntimeError, EOFError, pickle.UnpicklingError) as error:
+        raise ValueError(f"{file} is no checkpoint of rs_cae, or is damaged") from error
+    held = content.get("hyper_parameters", {}) if isinstance(content, dict) else {}
     name = str(held.get("_class_path", "")).rpartition(".")[2]
     if name not in MODULES:
         raise ValueError(f"{file} holds {name or 'no module'}, not one of {', '.join(MODULES)}")

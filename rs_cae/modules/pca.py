@@ -47,9 +47,9 @@ class PCAModule(ReducerModule):
     def on_train_start(self) -> None:
         """Begin the first pass."""
         self.search = AxesSearch(self.reducer.maps, self.reducer.width, self.components, self.device)
-        allowed = self.trainer.max_epochs
-        if allowed is not None and 0 <= allowed < self.search.passes:
-            raise InputError("--trainer.max_epochs", allowed, f"must be at least {self.search.passes} for this width")
+        allowed, needed = self.trainer.max_epochs, self.trainer.current_epoch + self.search.passes
+        if allowed is not None and 0 <= allowed < needed:
+            raise InputError("--trainer.max_epochs", allowed, f"must be at least {needed} for this width")
 
     def training_step(self, batch: TrajectoryBatch, batch_index: int) -> None:
         """Take in a batch; with the last one of the last pass, set the components and stop."""
