@@ -169,7 +169,8 @@ def _provenance_line(dataset: xr.Dataset) -> str:
         control_label(attributes),
         str(attributes.get("test_corpus", "")),
     ]
-    return " · ".join(part for part in [*what, f"{dataset.sizes['sample']} samples"] if part)
+    samples = f"{dataset.sizes['sample']} samples" if "sample" in dataset.sizes else ""
+    return " · ".join(part for part in [*what, samples] if part)
 
 
 def open_dataset(run_dir: Path | str, name: str) -> xr.Dataset:

@@ -6,77 +6,13 @@ import numpy as np
 import pytest
 import torch
 import xarray as xr
+from made_up_results import BY_SAMPLES, both, dynamics_of, latent_of, unknown
 from matplotlib.colors import same_color
 
-from rs_cae.dynamics import SURROGATES, portrait
+from rs_cae.dynamics import portrait
 from rs_cae.figures import FIGURES, Control, drawable
 from rs_cae.figures.fisher import fisher_marks
 from rs_cae.figures.style import ACCENT, ACROSS, GREY, WITHIN
-from rs_cae.results import depth_coordinates
-from rs_cae.sublayers import SublayerLayout
-
-SHARES = ("correlation_mean", "cosine_similarity_mean", "participation_ratio_mean")
-TRANSITION_CURVES = ("velocity_mean", "relative_velocity_mean", "mutual_information_mean", *SHARES[:2])
-SUBLAYER_CURVES = ("norm_mean", "mean_abs_mean", "participation_ratio_mean")
-BY_SAMPLES = ("_low", "_high", "correlation", "correlation_mean", "mutual_information", "mutual_information_mean")
-
-
-def with_ends(name, along, values, null=False):
-    """A curve, its interval, and perhaps its null."""
-    ends = {"": values, "_low": values * 0.9, "_high": values * 1.1} | ({"_null": values * 0.8} if null else {})
-    return {f"{name}{end}": (along, part) for end, part in ends.items()}
-
-
-def dynamics_of(layers=3, sites=("attn", "mlp"), units=9, draws=20, seed=0):
-    layout, generator = SublayerLayout(layers, sites), np.random.default_rng(seed)
-    sublayers, transitions = len(layout), len(layout) - 1
-    undefined = np.nan if sublayers < 3 else 0.0
-    turning = generator.random(sublayers).cumsum() + undefined
-    turning[[0, -1]] = np.nan
-    variables = {
-        "mean_activation": (("sublayer", "unit"), generator.standard_normal((sublayers, units)).cumsum(axis=0)),
-        "correlation": (("transition", "unit"), 1 - generator.random((transitions, units)) ** 2),
-        "mutual_information": (("transition", "unit"), generator.random((transitions, units))),
-        "rotations": ("unit", generator.random(units) + undefined),
-        "rotations_surrogate_mean": (("surrogate", "unit"), generator.random((6, units)) + undefined),
-        "rotations_surrogate_std": (("surrogate", "unit"), generator.random((6, units)) + undefined),
-        "rotations_surrogate_unit_mean": (("surrogate", "draw"), generator.random((6, draws)) + undefined),
-        "rotations_surrogate_unit_mean_p": ("surrogate", generator.random(6) + undefined),
-        **{f"cumulative_turning_mean{end}": ("sublayer", turning) for end in ("", "_null", "_null_low", "_null_high")},
-    }
-    for name in (*TRANSITION_CURVES, *SUBLAYER_CURVES):
-        values = generator.random(sublayers) * (1 if name in SHARES else 40)
-        along = ("transition", values[1:]) if name in TRANSITION_CURVES else ("sublayer", values)
-        variables |= with_ends(name, *along, null=name in SHARES[:2])
-    return xr.Dataset(variables, coords=depth_coordinates(layout) | {"surrogate": list(SURROGATES)})
-
-
-def latent_of(layers=3, sites=("attn", "mlp"), samples=5, bottleneck=2, seed=0):
-    layout, generator = SublayerLayout(layers, sites), np.random.default_rng(seed)
-    latents = generator.standard_normal((samples, len(layout), bottleneck))
-    variables = {
-        "latents": (("sample", "sublayer", "latent"), latents),
-        "mean_trajectory": (("sublayer", "latent"), latents.mean(axis=0)),
-        "last_token_text": ("sample", ["."] * samples),
-        "r2": ("sublayer", generator.random(len(layout))),
-        "explained_variance_pooled": 0.5,
-        **with_ends("layer_distance", "transition", generator.random(len(layout) - 1)),
-        **with_ends("explained_variance", "sublayer", generator.random(len(layout))),
-    }
-    return xr.Dataset(variables, coords=depth_coordinates(layout))
-
-
-def both(**shape):
-    return {"dynamics": dynamics_of(**shape), "latent": latent_of(**shape)}
-
-
-def unknown(datasets, *endings):
-    """The same, with NaN in the variables whose names end so."""
-
-    def emptied(variable):
-        return variable * np.nan if variable.dtype.kind == "f" and variable.name.endswith(endings) else variable
-
-    return {name: held.map(emptied) for name, held in datasets.items()}
 
 
 def some_units_unknown():
@@ -149,7 +85,9 @@ def test_a_figure_needs_no_more_than_it_says(name, drawing):
 
 
 def test_the_catalogue_leaves_out_what_cannot_be_drawn():
-    assert set(drawable({"latent": latent_of()})) == {"mean_trajectory", "layer_distance", "explained_variance"}
+    of_latent = {name for name, drawing in FIGURES.items() if drawing.dataset == "latent"}
+    assert set(drawable({"latent": latent_of()})) == of_latent
+    assert set(drawable({"latent": latent_of(components=0)})) == of_latent - {"cumulative_explained_variance"}
     assert "velocity" not in drawable({"dynamics": dynamics_of(layers=1, sites=("layer",))})  # nothing follows
     assert drawable({}) == {}
 

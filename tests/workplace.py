@@ -27,7 +27,10 @@ SHARD_SIZE = 10
 COUNTS = {"train": 44, "test": 14}
 SHARDS = [("train", number) for number in range(5)] + [("test", number) for number in range(2)]
 
-FEW_DRAWS = ["--report=false", "--dynamics.surrogates=19", "--dynamics.bootstrap=39", "--dynamics.mi_halves=2"]
+FEW_DRAWS = [
+    *("--report=false", "--dynamics.surrogates=19", "--dynamics.bootstrap=39", "--dynamics.mi_halves=2"),
+    *("--curvature.draws=19", "--curvature.bootstrap=39", "--intrinsic_dimension.halves=2"),
+]
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,8 @@
 
 from lightning import Callback
 
+from rs_cae.callbacks.curvature import Curvature
+from rs_cae.callbacks.dimension import IntrinsicDimension
 from rs_cae.callbacks.dynamics import Dynamics
 from rs_cae.callbacks.explained_variance import ExplainedVariance
 from rs_cae.callbacks.latent_trajectory import LatentTrajectory
@@ -12,7 +14,18 @@ ANALYSES: dict[str, type[Callback]] = {
     "explained_variance": ExplainedVariance,
     "latent_trajectory": LatentTrajectory,
     "dynamics": Dynamics,
+    "intrinsic_dimension": IntrinsicDimension,
+    "curvature": Curvature,
 }
 """Questions by the name of their options on the command line."""
 
-__all__ = ["ANALYSES", "Dynamics", "ExplainedVariance", "LatentTrajectory", "ReadTokens", "RunRecord"]
+__all__ = [
+    "ANALYSES",
+    "Curvature",
+    "Dynamics",
+    "ExplainedVariance",
+    "IntrinsicDimension",
+    "LatentTrajectory",
+    "ReadTokens",
+    "RunRecord",
+]

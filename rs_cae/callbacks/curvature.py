@@ -231,7 +231,7 @@ def _unrelated(sublayers: int, samples: int) -> Findings:
         found.add_with_interval(name, "sublayer", nothing, (nothing, nothing), MEANINGS[part], "degree", nothing)
     found.add("tortuosity", "sample", nothing[:1].expand(samples), "path length over end-to-end distance")
     for _, _, attributes in found.variables.values():
-        attributes["reason"] = UNRELATED
+        attributes["note"] = UNRELATED
     return found
 
 

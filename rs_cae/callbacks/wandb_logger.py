@@ -18,6 +18,11 @@ def has_key() -> bool:
         return False
 
 
+def run_of_agent() -> str | None:
+    """The id that W&B's agent has given to this process's run of a sweep; None if no agent has started it."""
+    return os.environ.get("WANDB_RUN_ID", "") if os.environ.get("WANDB_SWEEP_ID") else None
+
+
 def wandb_logger(run_dir: Path) -> WandbLogger:
     """A logger that writes into the run's folder; ``WANDB_MODE`` overrides whether it is online."""
     offline = os.environ.get("WANDB_MODE", "online" if has_key() else "offline") != "online"

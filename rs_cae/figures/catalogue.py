@@ -6,7 +6,7 @@ from typing import NamedTuple
 import xarray as xr
 from matplotlib.figure import Figure
 
-from rs_cae.figures import information, reduced_space, units, vectors
+from rs_cae.figures import components, curvature, dimension, information, reduced_space, units, vectors
 from rs_cae.figures.style import Control
 
 
@@ -29,6 +29,7 @@ def _with_interval(name: str) -> tuple[str, ...]:
 
 
 _SURROGATES = tuple(f"rotations_surrogate_{end}" for end in ("mean", "std"))
+_TURNING = tuple(f"turning_angle_mean{of}{end}" for of in ("", "_trajectory") for end in ("", "_low", "_high", "_null"))
 _UNIT_MEANS = tuple(f"rotations_surrogate_{end}" for end in ("unit_mean", "unit_mean_p"))
 
 FIGURES = {
@@ -51,6 +52,8 @@ FIGURES = {
         ("cumulative_turning_mean", *_with_interval("cumulative_turning_mean_null")),
         units.draw_cumulative_turning,
     ),
+    "turning_angle": Drawing("dynamics", _TURNING, curvature.draw_turning_angle),
+    "intrinsic_dimension": Drawing("dynamics", ("covariance_dimension", "two_nn"), dimension.draw_intrinsic_dimension),
     "mean_trajectory": Drawing(
         "latent", ("latents", "last_token_text", "mean_trajectory"), reduced_space.draw_mean_trajectory
     ),
@@ -60,6 +63,17 @@ FIGURES = {
         (*_with_interval("explained_variance"), "explained_variance_pooled", "r2"),
         reduced_space.draw_explained_variance,
     ),
+    "cumulative_explained_variance": Drawing(
+        "latent",
+        (*_with_interval("cumulative_explained_variance"), "cumulative_explained_variance_null"),
+        components.draw_cumulative_explained_variance,
+    ),
+    "explained_variance_100": Drawing(
+        "latent",
+        (*_with_interval("explained_variance_100"), "explained_variance_100_null"),
+        components.draw_explained_variance_100,
+    ),
+    "latent_turning_angle": Drawing("latent", _TURNING, curvature.draw_latent_turning_angle),
 }
 """By name, in the order of the paper."""
 

@@ -1,6 +1,7 @@
 """Figure 4 of the paper, B and C: how much the first components keep."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import xarray as xr
@@ -37,7 +38,7 @@ def draw_cumulative_explained_variance(latent: xr.Dataset, controls: Sequence[Co
         if name in latent:
             components, low, high = (latent[each].values for each in ("component", f"{name}_low", f"{name}_high"))
             axes.fill_between(components, low, high, color=colour, alpha=0.2, linewidth=0)
-            look = {"color": colour, "linestyle": dash, "linewidth": 1.3}
+            look: dict[str, Any] = {"color": colour, "linestyle": dash, "linewidth": 1.3}
             axes.plot(components, latent[name].values, label=meaning, **look)
     for control, look in dashed(controls):
         if "cumulative_explained_variance" in control.results:
@@ -63,15 +64,15 @@ def draw_explained_variance_100(latent: xr.Dataset, controls: Sequence[Control] 
         controls: Drawn in grey.
     """
     figure, axes = single_panel(5.2, 4.0)
-    curve = Curve("explained_variance_100", "explained variance", "random directions")
+    curve = Curve("explained_variance_100", "explained variance", "random directions", what="explained variance")
     draw_curve(axes, latent, curve, ACCENT)
     draw_controls(axes, controls, curve.name)
-    values = all_values(latent, controls, curve.name)
-    lowest = min(float(np.nanmin(values)), float(np.nanmin(latent[f"{curve.name}_null"].values)))
+    values = np.append(all_values(latent, controls, curve.name), latent[f"{curve.name}_null"].values)
+    lowest = float(np.min(values, initial=1.0, where=np.isfinite(values)))
     axes.axhline(1, color=GREY, linewidth=0.8, linestyle=":")
     axes.set_ylim(max(0.0, lowest - 0.1), 1.02)
     label_depth(axes)
     axes.set_ylabel(curve.label, fontsize=9)
-    axes.set_title(str(latent[curve.name].attrs["long_name"]).capitalize(), fontsize=10)
+    axes.set_title(str(latent[curve.name].attrs.get("long_name", "explained variance")).capitalize(), fontsize=10)
     legend_below(figure)
     return figure

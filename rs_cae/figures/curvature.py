@@ -54,7 +54,7 @@ def _draw(results: xr.Dataset, controls: Sequence[Control], title: str) -> Figur
     figure, axes = single_panel(5.4, 4.0)
     axes.set_title(title, fontsize=10)
     if not np.isfinite(results[SAMPLES.name].values).any():
-        say_nothing_to_show(axes, str(results[SAMPLES.name].attrs.get("reason", NOTHING)))
+        say_nothing_to_show(axes, str(results[SAMPLES.name].attrs.get("note", NOTHING)))
         return figure
     _draw_path(axes, results, SAMPLES, ACCENT, "o")
     _draw_path(axes, results, MEAN, MEAN_COLOUR, "s")

@@ -32,12 +32,14 @@ class Curve(NamedTuple):
         label: Of the vertical axis.
         null: What the null is, for the legend.
         scale: Sets the vertical axis of a panel by the values that are drawn.
+        what: What its values are, for the legend.
     """
 
     name: str
     label: str
     null: str = ""
     scale: Callable[[Axes, np.ndarray], None] = log_if_wide
+    what: str = "mean"
 
 
 def draw_by_kind(results: xr.Dataset, controls: Sequence[Control], curves: Sequence[Curve], title: str) -> Figure:
@@ -86,10 +88,10 @@ def draw_curve(
     depth, values, chosen = _values(results, curve.name, kind)
     ends = [f"{curve.name}_{end}" for end in ("low", "high")]
     interval = [results[end].values[chosen] for end in ends if end in results]
-    label = "mean"
+    label = curve.what
     if len(interval) == 2 and np.isfinite(interval).any():
         axes.fill_between(depth, *interval, color=colour, alpha=0.25, linewidth=0, zorder=2)
-        label = "mean (band: 95 %)"
+        label = f"{curve.what} (band: 95 %)"
     axes.plot(depth, values, color=colour, marker=marker, markersize=3, linewidth=1.2, zorder=3, label=label)
     null = f"{curve.name}_null"
     if null in results:

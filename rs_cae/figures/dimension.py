@@ -9,9 +9,10 @@ from matplotlib.figure import Figure
 from rs_cae.figures.curves import Curve, draw_controls, draw_curve, set_scale
 from rs_cae.figures.style import ACCENT, Control, label_depth, legend_below, log_if_wide, panels, start_at_zero
 
+LOGARITHMIC = partial(log_if_wide, factor=1.0)
 DIMENSIONS = (
-    Curve("covariance_dimension", "by the covariance", "above: isotropic noise", partial(log_if_wide, factor=1.0)),
-    Curve("two_nn", "by the two\nnearest neighbours", "below: Gaussian, same covariance", start_at_zero),
+    Curve("covariance_dimension", "by the covariance", "above: isotropic noise", LOGARITHMIC, "estimate"),
+    Curve("two_nn", "by the two\nnearest neighbours", "below: Gaussian, same covariance", start_at_zero, "estimate"),
 )
 
 
@@ -27,8 +28,6 @@ def draw_intrinsic_dimension(dynamics: xr.Dataset, controls: Sequence[Control] =
     figure, grid = panels(2, 1, 4.8, 4.6, sharex=True)
     for axes, curve in zip(grid.flat, DIMENSIONS, strict=True):
         draw_curve(axes, dynamics, curve, ACCENT)
-        estimate = axes.lines[0]
-        estimate.set_label(str(estimate.get_label()).replace("mean", "estimate"))
         draw_controls(axes, controls, curve.name)
         set_scale(axes, curve, dynamics, controls)
     label_depth(grid[-1, 0])

@@ -43,6 +43,9 @@ def draw_mean_trajectory(latent: xr.Dataset, controls: Sequence[Control] = (), i
     """
     figure, axes = single_panel(5.4, 4.2)
     mean = latent["mean_trajectory"].values
+    if not np.isfinite(mean).any():
+        say_nothing_to_show(axes, latent["mean_trajectory"].attrs.get("note", "no trajectory is known"))
+        return figure
     token, share, ending_alike = _mean_of_commonest_token(latent)
     chosen = np.linspace(0, latent.sizes["sample"] - 1, min(individuals, latent.sizes["sample"])).astype(int)
     single = latent["latents"].values[chosen]
@@ -138,7 +141,7 @@ def draw_layer_distance(latent: xr.Dataset, controls: Sequence[Control] = ()) ->
             place = depth[of_kind], distance[of_kind], errors
             axes.errorbar(*place, fmt=marker, markersize=4, color=colour, label=label, linewidth=1)
     if not np.isfinite(distance).any():
-        say_nothing_to_show(axes, "no distance is known")
+        say_nothing_to_show(axes, latent["layer_distance"].attrs.get("note", "no distance is known"))
     label_depth(axes)
     axes.set_ylim(bottom=0)
     axes.set_ylabel("distance [latent units]", fontsize=9)

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from itertools import cycle
+from textwrap import fill
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -154,4 +155,4 @@ def mean_of_known(values: np.ndarray, axis: int) -> np.ndarray:
 def say_nothing_to_show(axes: Axes, reason: str) -> None:
     """Why a panel is empty, instead of its axes."""
     axes.set_axis_off()
-    axes.text(0.5, 0.5, reason, ha="center", va="center", fontsize=9, color=GREY, transform=axes.transAxes)
+    axes.text(0.5, 0.5, fill(reason, 48), ha="center", va="center", fontsize=9, color=GREY, transform=axes.transAxes)
