@@ -145,3 +145,26 @@ def test_a_live_run_over_budget_does_as_well(place, single):
     torchrun(place, *fitting(place), "--data.memory_budget_gb=0", "--run_dir=lean")
     for one, other in zip(losses(single), losses(place / "lean"), strict=True):
         assert one == pytest.approx(other, rel=1e-3)  # batches that pad otherwise: 1e-5 of the states' norm
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("scope", ["shared", "per_sublayer"])
+@pytest.mark.parametrize("kind", ["PCAModule", "AutoencoderModule"])
+def test_two_processes_fit_the_reducer_that_one_does(place, kind, scope):
+    words = [word for word in fitting(place) if not word.startswith("--test_after")]
+    words += [*cached(place), f"--model=rs_cae.{kind}", f"--model.scope={scope}"]
+    more = {
+        "PCAModule": ["--model.components=5"],
+        "AutoencoderModule": ["--model.init=random", "--model.patience=2", "--trainer.gradient_clip_val=0.1"],
+    }
+    words += more[kind]
+    runs = [place / f"{kind}-{scope}-{processes}" for processes in (1, 2)]
+    assert main([*words, f"--run_dir={runs[0]}"]) == 0
+    run(place, "-m", "rs_cae", *words, f"--run_dir={runs[1]}", "--trainer.devices=2", BAR)
+    one, other = (torch.load(folder / "checkpoints/best.ckpt", weights_only=True)["state_dict"] for folder in runs)
+    # PCA is in float64, and of an axis its float32 remains; gradients are summed in another order, 12 steps long
+    tolerance = 1e-6 if kind == "PCAModule" else 1e-3
+    for name, tensor in one.items():
+        compared = tensor.mT @ tensor if name.endswith("directions") else tensor
+        expected = other[name].mT @ other[name] if name.endswith("directions") else other[name]
+        torch.testing.assert_close(compared, expected, rtol=tolerance, atol=tolerance, msg=name)
