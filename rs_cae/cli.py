@@ -15,8 +15,8 @@ from lightning.pytorch.loggers import CSVLogger, Logger
 
 from rs_cae import processes
 from rs_cae.callbacks import ANALYSES, ReadTokens, RunRecord
-from rs_cae.callbacks.wandb_logger import finish, wandb_logger
-from rs_cae.commands import cache, report, verify
+from rs_cae.callbacks.wandb_logger import finish, run_of_agent, wandb_logger
+from rs_cae.commands import cache, report, sweep, verify
 from rs_cae.commands.joining import Joined, join_run
 from rs_cae.commands.messages import constructor_problem
 from rs_cae.commands.notices import silence
@@ -29,8 +29,12 @@ from rs_cae.run_folder import RunFolder
 
 DEFAULT_MODEL = "rs_cae.modules.AutoencoderModule"
 TRAINER_DEFAULTS = {"max_epochs": 40, "num_sanity_val_steps": 0, "enable_model_summary": False, "log_every_n_steps": 10}
-OWN_COMMANDS = {"cache": cache.run, "verify": verify.run, "report": report.run}
-NOT_PART_OF_A_RUN = ("config", "run_dir", "report", "test_after", "ckpt_path", "weights_only", "verbose")
+OWN_COMMANDS = {
+    **{"cache": cache.run, "verify": verify.run, "report": report.run},
+    "sweep": lambda words: sweep.run(words, RunCLI),
+}
+WANDB_HELP = "Log to Weights & Biases; offline without a key. True by default under `wandb agent`."
+NOT_PART_OF_A_RUN = ("config", "run_dir", "analyses", "report", "test_after", "ckpt_path", "weights_only", "verbose")
 
 
 class RunCLI(LightningCLI):
@@ -76,8 +80,14 @@ class RunCLI(LightningCLI):
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
         """Add what all commands share."""
         parser.add_argument("--run_dir", type=str | None, default=None, help="Holds everything that the run writes.")
+        parser.add_argument(
+            "--analyses",
+            type=list[str],
+            default=list(ANALYSES),
+            help="What a test asks; all by default, though not all of it depends on the reducer.",
+        )
         parser.add_argument("--report", type=bool, default=True, help="Draw figures at the end of a test.")
-        parser.add_argument("--wandb", type=bool, default=False, help="Log to Weights & Biases; offline without a key.")
+        parser.add_argument("--wandb", type=bool, default=run_of_agent() is not None, help=WANDB_HELP)
         for name, analysis in ANALYSES.items():
             parser.add_lightning_class_args(analysis, name)
         parser.set_defaults({"model": {"class_path": DEFAULT_MODEL}})
@@ -91,6 +101,9 @@ class RunCLI(LightningCLI):
     def before_instantiate_classes(self) -> None:
         """Find the run's folder and make sure that this run may write there."""
         options = self.config[self.subcommand]
+        for name in options.analyses:
+            if name not in ANALYSES:
+                raise InputError("--analyses", name, f"expected some of {', '.join(ANALYSES)}")
         self.identity = identity_of(options)
         given = Path(options.run_dir) if options.run_dir else None
         self.folder = RunFolder(given or self.joined.folder or _new_run_path(options.model.class_path))
@@ -119,8 +132,8 @@ class RunCLI(LightningCLI):
         callbacks: list[Any] = [RunRecord(self.folder, attributes, options.report), ReadTokens()]
         if self.subcommand == "fit":
             checkpoints = self.folder.checkpoints
-            lowest: dict[str, Any] = {"monitor": "val/best_loss", "save_last": True, "enable_version_counter": False}
-            callbacks.append(ModelCheckpoint(checkpoints, "best", **lowest))
+            for name, monitor in (("best", "val/best_loss"), ("last", None)):
+                callbacks.append(ModelCheckpoint(checkpoints, name, monitor, enable_version_counter=False))
         self.trainer_defaults["callbacks"] = callbacks
         accelerator = settings.get("accelerator")
         if isinstance(accelerator, str):
@@ -129,9 +142,12 @@ class RunCLI(LightningCLI):
         keywords["devices"], keywords["num_nodes"] = launched
         keywords["use_distributed_sampler"] = False  # it pads; the data module's batches are shared out as they are
         try:
-            return super().instantiate_trainer(logger=loggers, default_root_dir=str(self.folder.path), **keywords)
+            trainer: Any = super().instantiate_trainer(logger=loggers, default_root_dir=str(self.folder.path), **keywords)
         except (MisconfigurationException, ValueError) as error:
             raise InputError("--trainer", f"(accelerator {accelerator}, devices {launched[0]})", str(error)) from error
+        left_out = [kind for name, kind in ANALYSES.items() if name not in options.analyses]
+        trainer.callbacks = [callback for callback in trainer.callbacks if type(callback) not in left_out]
+        return trainer
 
     def before_fit(self) -> None:
         """Read the corpora, so that whatever is wrong with them is said before anything is written."""
@@ -173,7 +189,8 @@ class RunCLI(LightningCLI):
 
 def _new_run_path(class_path: str) -> Path:
     name = class_path.rpartition(".")[2].removesuffix("Module").lower()
-    path = base = Path("runs") / f"{datetime.now():%Y%m%d-%H%M%S}-{name}"
+    words = f"{datetime.now():%Y%m%d-%H%M%S}", name, run_of_agent()  # several agents may start in the same second
+    path = base = Path("runs") / "-".join(word for word in words if word)
     attempt = 1
     while path.exists():
         attempt += 1

@@ -15,7 +15,7 @@ from rs_cae.demo.corpus import load_test_paragraphs
 from rs_cae.stream import LanguageModelSpec
 
 ROOT = Path(__file__).resolve().parent.parent
-CONFIGS = sorted((ROOT / "configs").rglob("*.yaml"))
+CONFIGS = sorted(path for path in (ROOT / "configs").rglob("*.yaml") if path.parent.name != "sweeps")
 PAGES = [ROOT / "README.md", ROOT / "docs" / "capture.md", ROOT / "docs" / "dynamics.md"]
 BLOCKS = [block for page in PAGES for block in re.findall(r"```bash\n(.*?)```", page.read_text(), re.DOTALL)]
 COMMANDS = [

@@ -15,7 +15,7 @@ from rs_cae.reducers import CompressingAutoencoder, PrincipalComponents
 
 WIDTH, SUBLAYERS = 32, 6
 MODELS = {
-    "shared": ["--model=rs_cae.AutoencoderModule", "--model.n_layers=4", "--model.standardize=global"],
+    "shared": ["--model=rs_cae.AutoencoderModule", "--model.standardize=global", "--trainer.precision=bf16-mixed"],
     "tied": [
         "--model=rs_cae.AutoencoderModule",
         "--model.widths=[12,5]",

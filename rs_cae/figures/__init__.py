@@ -1,9 +1,13 @@
 """Datasets to matplotlib figures: a few figures of the paper a file, all of them in the catalogue."""
 
 from rs_cae.figures.catalogue import FIGURES, Drawing, drawable
+from rs_cae.figures.components import draw_cumulative_explained_variance, draw_explained_variance_100
+from rs_cae.figures.curvature import draw_latent_turning_angle, draw_turning_angle
+from rs_cae.figures.dimension import draw_intrinsic_dimension
 from rs_cae.figures.information import draw_mutual_information, draw_mutual_information_map
 from rs_cae.figures.reduced_space import draw_explained_variance, draw_layer_distance, draw_mean_trajectory
 from rs_cae.figures.style import Control
+from rs_cae.figures.sweep import draw_sweep
 from rs_cae.figures.units import (
     draw_cumulative_turning,
     draw_portraits,
@@ -28,9 +32,13 @@ __all__ = [
     "draw_correlation_histograms",
     "draw_correlation_map",
     "draw_cosine_similarity",
+    "draw_cumulative_explained_variance",
     "draw_cumulative_turning",
     "draw_density",
     "draw_explained_variance",
+    "draw_explained_variance_100",
+    "draw_intrinsic_dimension",
+    "draw_latent_turning_angle",
     "draw_layer_distance",
     "draw_mean_activation",
     "draw_mean_trajectory",
@@ -39,6 +47,8 @@ __all__ = [
     "draw_portraits",
     "draw_rotation_distribution",
     "draw_rotations_by_unit",
+    "draw_sweep",
+    "draw_turning_angle",
     "draw_velocity",
     "drawable",
 ]

@@ -81,7 +81,7 @@ class AutoencoderModule(ReducerModule):
         standardize: Standardization = "per_sublayer",
         loss: Loss = "mse",
         noise: float = 0.0,
-        lr: float = 4e-3,
+        lr: float = 8e-3,
         weight_decay: float = 0.01,
         warmup: float = 0.05,
         patience: int | None = None,
