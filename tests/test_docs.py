@@ -9,6 +9,7 @@ import pytest
 import torch
 import yaml
 from transformers import AutoTokenizer, LlamaConfig, LlamaForCausalLM
+from workplace import FEW_DRAWS
 
 from rs_cae.cli import main
 from rs_cae.demo.corpus import load_test_paragraphs
@@ -16,7 +17,7 @@ from rs_cae.stream import LanguageModelSpec
 
 ROOT = Path(__file__).resolve().parent.parent
 CONFIGS = sorted(path for path in (ROOT / "configs").rglob("*.yaml") if path.parent.name != "sweeps")
-PAGES = [ROOT / "README.md", ROOT / "docs" / "capture.md", ROOT / "docs" / "dynamics.md"]
+PAGES = [ROOT / "README.md", *(ROOT / "docs" / f"{name}.md" for name in ("capture", "dynamics", "reducers"))]
 BLOCKS = [block for page in PAGES for block in re.findall(r"```bash\n(.*?)```", page.read_text(), re.DOTALL)]
 COMMANDS = [
     line.partition("-m rs_cae ")[2]
@@ -26,10 +27,9 @@ COMMANDS = [
 ]
 NEEDS_HUB = ("smollm2", "llama-3.1")
 FEW = {"fit": ["--data.n_train=20", "--data.n_test=10"], "cache": ["--data.n_train=20", "--data.n_test=10"]}
-DRAWS = ["--dynamics.surrogates=19", "--dynamics.bootstrap=39", "--dynamics.mi_halves=2"]
 QUIET = {
-    "fit": ["--trainer.max_epochs=1", "--trainer.enable_progress_bar=false", "--report=false", *DRAWS],
-    "test": ["--data.n_test=10", "--trainer.enable_progress_bar=false", "--report=false", *DRAWS],
+    "fit": ["--trainer.max_epochs=1", "--trainer.enable_progress_bar=false", *FEW_DRAWS],
+    "test": ["--data.n_test=10", "--trainer.enable_progress_bar=false", *FEW_DRAWS],
 }
 RESUMED = ["--data.n_train=20", "--trainer.max_epochs=2", "--trainer.enable_progress_bar=false"]
 
@@ -85,7 +85,7 @@ def place(tmp_path_factory):
 def test_the_readmes_commands_run(place, monkeypatch):
     monkeypatch.chdir(place)
     monkeypatch.setenv("WANDB_MODE", "offline")
-    ran = [command for command in COMMANDS if not any(name in command for name in NEEDS_HUB)]
+    ran = [command for command in COMMANDS if not any(name in command for name in (*NEEDS_HUB, "sweep"))]
     assert len(ran) >= 12
     for command in ran:
         words = shlex.split(command, comments=True)
@@ -93,6 +93,15 @@ def test_the_readmes_commands_run(place, monkeypatch):
         if words[0] == "fit" and "--ckpt_path" in words:
             quick = RESUMED
         assert main([*words, *quick]) == 0, command
+
+
+@pytest.mark.slow
+def test_the_sweeps_of_the_docs_run(place, monkeypatch):
+    monkeypatch.chdir(place)
+    sweeps = [command for command in COMMANDS if command.startswith("sweep ")]
+    assert len(sweeps) >= 2
+    for command in dict.fromkeys(sweeps):
+        assert main([*shlex.split(command), "--count=1", *FEW["fit"], *QUIET["fit"]]) == 0, command
 
 
 @pytest.mark.parametrize("target", ["demo", "test", "test-all"])
