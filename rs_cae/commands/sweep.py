@@ -1,0 +1,208 @@
+"""``rs_cae sweep``: the runs of a Weights & Biases sweep file on this machine, with no server."""
+
+import argparse
+import contextlib
+import os
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import NoReturn
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+from rs_cae.commands.sweeping.caches import Cache, caches_of
+from rs_cae.commands.sweeping.checks import FitParser, refuse_if_none_can_start
+from rs_cae.commands.sweeping.folder import SweepFolder
+from rs_cae.commands.sweeping.outcome import (
+    CSV,
+    DATASET,
+    FINISHED,
+    Outcome,
+    as_dataset,
+    as_table,
+    read_control,
+    write_outcome,
+)
+from rs_cae.commands.sweeping.sweep_file import SweepFile, read_sweep_file
+from rs_cae.commands.sweeping.words import Run, option_of, runs_of
+from rs_cae.commands.sweeping.workers import Ended, Task, run_side_by_side, terminated_like_interrupted
+from rs_cae.errors import InputError
+
+COLUMNS = 160
+"""Of a table that goes to a file."""
+
+
+class _Parser(argparse.ArgumentParser):
+    """Says what is wrong in one line."""
+
+    def error(self, message: str) -> NoReturn:
+        found = re.match(r"argument (\S+): (?:(\S+): )?(.*)", message)
+        raise InputError(*(found[1], found[2] or "", found[3]) if found else ("sweep", "", message))
+
+
+@dataclass
+class Sweep:
+    """A sweep that is run.
+
+    Attributes:
+        file: What its file says.
+        folder: Where it goes.
+        runs: All of its runs.
+        caches: What they read.
+        refused: What is wrong with runs that cannot start, by their names.
+        jobs: Processes at a time.
+        console: Where it is shown.
+        outcomes: What has come out so far, by the run's name.
+    """
+
+    file: SweepFile
+    folder: SweepFolder
+    runs: Sequence[Run]
+    caches: Sequence[Cache]
+    refused: Mapping[str, InputError]
+    jobs: int
+    console: Console
+    outcomes: dict[str, Outcome] = field(default_factory=dict)
+
+    def go(self) -> None:
+        """Run what is not finished, the caches first."""
+        with self.folder.lock() as held, terminated_like_interrupted():
+            self.outcomes = {run.name: self._outcome(run) for run in self.runs if self.folder.is_finished(run)}
+            waiting = [run for run in self.runs if run.name not in self.outcomes]
+            if self.outcomes:
+                self.console.print(f"{len(self.outcomes)} of {len(self.runs)} runs are finished and left as they are")
+            ready = self._capture(waiting, held)
+            tasks = [Task(run.name, self._words(run), self.folder.log(run.name)) for run in ready]
+            self._run(tasks, {run.name: run for run in ready}, held)
+
+    def _capture(self, waiting: Sequence[Run], held: int) -> list[Run]:
+        """Fill the caches that are wanted, and give the runs that can start."""
+        wanted = [cache for cache in self.caches if {run.name for run in waiting} & set(cache.runs)]
+        tasks = [Task(cache.name, ("cache", *cache.words), self.folder.log(cache.name)) for cache in wanted]
+        failed: dict[str, str] = {}
+        for task in tasks:
+            status = self.console.status(f"{task.name}: capturing ({task.log})")
+            with status, contextlib.closing(run_side_by_side([task], 1, held)) as captured:
+                for ended in captured:
+                    _print_plainly(self.console, f"{task.name}: {ended.error or 'complete'}, {ended.seconds:.0f} s")
+                    failed |= {task.name: ended.error} if ended.error else {}
+        errors = {name: str(error) for name, error in self.refused.items()}
+        for cache in wanted:
+            if cache.name in failed:
+                errors |= dict.fromkeys(cache.runs, f"{cache.name}: {failed[cache.name]}")
+        for run in waiting:
+            if run.name in errors:
+                self.outcomes[run.name] = Outcome.of_failed(run, errors[run.name])
+        return [run for run in waiting if run.name not in errors]
+
+    def _run(self, tasks: Sequence[Task], runs: dict[str, Run], held: int) -> None:
+        threads = str(max(1, len(os.sched_getaffinity(0)) // self.jobs))
+        started = run_side_by_side(
+            tasks, self.jobs, held, lambda task: self.folder.begin(runs[task.name]), {"OMP_NUM_THREADS": threads}
+        )
+        columns = TextColumn("runs"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn()
+        with Progress(*columns, console=self.console) as progress, contextlib.closing(started) as every:
+            shown = progress.add_task("", total=len(self.runs), completed=len(self.outcomes))
+            for ended in every:
+                outcome = self._ended(runs[ended.task.name], ended)
+                self.outcomes[ended.task.name] = outcome
+                line = f"{ended.task.name}: {outcome.error or f'{outcome.value:.4g}'}, {ended.seconds:.0f} s"
+                _print_plainly(progress.console, line)
+                progress.advance(shown)
+
+    def _ended(self, run: Run, ended: Ended) -> Outcome:
+        if ended.error is not None:
+            return Outcome.of_failed(run, ended.error)
+        self.folder.finish(run)
+        return self._outcome(run)
+
+    def _outcome(self, run: Run) -> Outcome:
+        return Outcome.of_finished(run, self.folder.run(run), self.file.metric)
+
+    def _words(self, run: Run) -> tuple[str, ...]:
+        """What starts a run after ``python -m rs_cae``."""
+        options = next((cache.options for cache in self.caches if run.name in cache.runs), ())
+        return "fit", *run.words, *options, f"--run_dir={self.folder.run(run).path}"
+
+
+def run(arguments: list[str], parse: FitParser) -> int:
+    """Run the command.
+
+    Args:
+        arguments: What follows ``sweep``.
+        parse: The command line of a fit.
+
+    Returns:
+        0; 1 if a run has failed; 130 after Ctrl-C.
+    """
+    options, extra = _parse(arguments)
+    file = read_sweep_file(options.file)
+    controls = [read_control(path, file) for path in options.control]
+    runs = runs_of(file, file.combinations(options.count, options.seed), extra)
+    folder = SweepFolder(options.out or Path("runs/sweeps") / options.file.stem)
+    caches, refused = caches_of(runs, folder.path)
+    refuse_if_none_can_start(runs, refused, parse)
+    folder.check(runs)
+    console = Console()
+    if not console.is_terminal:
+        console = Console(width=COLUMNS)
+    if file.stops_early:
+        console.print("early_terminate needs W&B's server: here every run goes to its end")
+    sweep = Sweep(file, folder, runs, caches, refused, options.jobs, console)
+    try:
+        sweep.go()
+    except KeyboardInterrupt:
+        finished = sum(outcome.state == FINISHED for outcome in sweep.outcomes.values())
+        print(f"\ninterrupted: {finished} of {len(runs)} runs are finished, and the same command goes on from there")
+        return 130
+    outcomes = [sweep.outcomes[one.name] for one in runs]
+    figure = write_outcome(folder.path, as_dataset(file, outcomes, folder.path, extra), controls)
+    console.print(as_table(file, outcomes))
+    _print_plainly(console, f"{figure}, {CSV}, {DATASET}")
+    return _print_failed(console, folder, outcomes)
+
+
+def _print_failed(console: Console, folder: SweepFolder, outcomes: Sequence[Outcome]) -> int:
+    """List the runs that failed, and return the exit status."""
+    failed = [outcome for outcome in outcomes if outcome.state != FINISHED]
+    for outcome in failed:
+        log = folder.log(outcome.run.name)
+        _print_plainly(console, f"failed: {outcome.run.name}: {outcome.error}" + (f" ({log})" if log.exists() else ""))
+    return int(bool(failed))
+
+
+def _print_plainly(console: Console, line: str) -> None:
+    console.print(line, markup=False, highlight=False, soft_wrap=True)
+
+
+def _parse(arguments: list[str]) -> tuple[argparse.Namespace, list[str]]:
+    """The command's own options, and those that go to every run."""
+    about = f"{__doc__} Options that are not listed here are appended to every run's command."
+    parser = _Parser(prog="rs_cae sweep", description=about, allow_abbrev=False)
+    parser.add_argument(
+        "file", type=Path, metavar="FILE", help="In W&B's format, such as configs/sweeps/bottleneck.yaml."
+    )
+    parser.add_argument("--jobs", type=_at_least_one, default=1, metavar="N", help="Processes at a time; by default 1.")
+    parser.add_argument("--out", type=Path, metavar="DIR", help="By default runs/sweeps/ and the file's stem.")
+    parser.add_argument("--count", type=_at_least_one, metavar="N", help="At most this many runs.")
+    parser.add_argument("--seed", type=int, default=0, metavar="N", help="Of the method random; by default 0.")
+    parser.add_argument(
+        "--control",
+        type=Path,
+        action="append",
+        default=[],
+        metavar="DIR",
+        help="Another sweep's folder, such as that of the untrained model, drawn in grey; may be given several times.",
+    )
+    options, extra = parser.parse_known_args(arguments)
+    if extra and option_of(extra[0]) is None:
+        raise InputError("sweep", extra[0], "is neither an option nor the value of one")
+    return options, extra
+
+
+def _at_least_one(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text}: expected an integer of at least 1")
+    return int(text)

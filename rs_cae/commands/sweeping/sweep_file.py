@@ -1,0 +1,146 @@
+"""A sweep file in Weights & Biases' own format."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from rs_cae.commands.sweeping.axes import Axis, drawn, grid, read_axis
+from rs_cae.errors import InputError
+
+METHODS = ("grid", "random")
+GOALS = ("maximize", "minimize")
+METRIC_PREFIX = "test/"
+KEYS = {
+    *("method", "metric", "parameters", "command", "program", "run_cap", "early_terminate"),
+    *("name", "description", "project", "entity", "apiVersion", "kind", "controller", "settings"),
+}
+"""What W&B knows at a file's top; the second line says nothing of what is run."""
+
+
+@dataclass(frozen=True)
+class SweepFile:
+    """What a sweep file says.
+
+    Attributes:
+        path: The file.
+        text: All of it.
+        method: ``grid`` or ``random``.
+        metric: The headline number that is compared, as ``metrics.json`` names it.
+        maximize: Whether more of it is better.
+        axes: What is varied.
+        command: The words that start a run, with macros.
+        program: What ``${program}`` stands for.
+        run_cap: At most this many runs.
+        stops_early: Whether it asks for runs to be stopped early.
+    """
+
+    path: Path
+    text: str
+    method: str
+    metric: str
+    maximize: bool
+    axes: tuple[Axis, ...]
+    command: tuple[str, ...]
+    program: str
+    run_cap: int | None
+    stops_early: bool
+
+    def combinations(self, count: int | None, seed: int) -> list[dict[str, Any]]:
+        """The values of all parameters, for each run.
+
+        Args:
+            count: At most this many; by default what the file says.
+            seed: Of random ones.
+
+        Raises:
+            InputError: If they are drawn and nothing says how many, or an axis cannot be listed.
+        """
+        most = count or self.run_cap
+        if self.method == "grid":
+            return grid(str(self.path), self.axes)[:most]
+        if most is None:
+            raise InputError(f"{self.path}: method", "random", "wants run_cap in the file, or --count")
+        return drawn(self.axes, most, seed)
+
+
+def read_sweep_file(path: Path) -> SweepFile:
+    """Read a sweep file.
+
+    Raises:
+        InputError: If it cannot be read, or says what only W&B's server can do.
+    """
+    text, content = _read(path)
+    if unknown := [str(key) for key in content if key not in KEYS]:
+        raise InputError(f"{path}:", unknown[0], f"is no key of a sweep; known are {', '.join(sorted(KEYS))}")
+    metric, goal = _metric(path, content.get("metric"))
+    run_cap = content.get("run_cap")
+    if run_cap is not None and (not isinstance(run_cap, int) or isinstance(run_cap, bool) or run_cap < 1):
+        raise InputError(f"{path}: run_cap", run_cap, "expected an integer of at least 1")
+    return SweepFile(
+        path=path,
+        text=text,
+        method=_method(path, content.get("method", "")),
+        metric=metric,
+        maximize=goal == "maximize",
+        axes=_axes(path, content.get("parameters")),
+        command=_command(path, content.get("command")),
+        program=str(content.get("program", "")),
+        run_cap=run_cap,
+        stops_early="early_terminate" in content,
+    )
+
+
+def _read(path: Path) -> tuple[str, dict[Any, Any]]:
+    try:
+        text = path.read_text()
+        content = yaml.safe_load(text)
+    except FileNotFoundError:
+        raise InputError("sweep", path, "no such file") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError("sweep", path, f"cannot be read: {error}") from error
+    except yaml.YAMLError as error:
+        raise InputError("sweep", path, f"is not YAML: {error}") from error
+    if not isinstance(content, dict):
+        raise InputError("sweep", path, "holds no sweep: method, metric, parameters and command are wanted")
+    return text, content
+
+
+def _method(path: Path, method: Any) -> str:
+    if method == "bayes":
+        raise InputError(f"{path}: method", method, "needs W&B's server: `wandb sweep FILE`, then `wandb agent ID`")
+    if method not in METHODS:
+        raise InputError(f"{path}: method", method, f"expected one of {', '.join(METHODS)}")
+    return str(method)
+
+
+def _metric(path: Path, content: Any) -> tuple[str, str]:
+    name = content.get("name") if isinstance(content, dict) else None
+    if not isinstance(name, str) or not name.startswith(METRIC_PREFIX):
+        problem = f"expected a headline number of the test, such as {METRIC_PREFIX}explained_variance_pooled"
+        raise InputError(f"{path}: metric.name", name or "", problem)
+    goal = content.get("goal", "minimize")  # W&B's default
+    if goal not in GOALS:
+        raise InputError(f"{path}: metric.goal", goal, f"expected one of {', '.join(GOALS)}")
+    return name.removeprefix(METRIC_PREFIX), goal
+
+
+def _axes(path: Path, content: Any) -> tuple[Axis, ...]:
+    if not isinstance(content, dict) or not content:
+        raise InputError(f"{path}: parameters", content or "", "expected options of rs_cae and their values")
+    return tuple(read_axis(str(path), str(name), described) for name, described in content.items())
+
+
+def _command(path: Path, content: Any) -> tuple[str, ...]:
+    """Its words; W&B passes over a command that is not a list, and runs another."""
+    if not isinstance(content, list) or not content:
+        problem = "expected a list of words: [python, -m, rs_cae, fit, ..., '${args}']"
+        raise InputError(f"{path}: command", content or "", problem)
+    return tuple(_words(content))
+
+
+def _words(content: Sequence[Any]) -> list[str]:
+    """As text, as W&B's agent makes it."""
+    return [str(word) for word in content]
