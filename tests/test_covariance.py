@@ -102,12 +102,12 @@ def test_second_moments_about_zero_would_lose_them():
 
 def test_rows_of_lower_rank_have_no_variance_beyond_it():
     rows = decaying(width=4) @ first_probe(MAPS, WIDTH, 4).mT
-    axes = principal_axes(scatter_of(rows), 7)
+    axes = principal_axes(scatter_of(rows), WIDTH)
     expected = oracle(rows, 4)
     torch.testing.assert_close(axes.directions[:, :4], expected.directions, **EXACT)
     assert (axes.variances[:, 4:] < 1e-15).all()
     assert (axes.variances >= 0).all()
-    identity = torch.eye(7, dtype=torch.float64).expand(MAPS, 7, 7)
+    identity = torch.eye(WIDTH, dtype=torch.float64).expand(MAPS, -1, -1)
     torch.testing.assert_close(axes.directions @ axes.directions.mT, identity, **EXACT)
 
 
