@@ -142,7 +142,8 @@ class RunCLI(LightningCLI):
         keywords["devices"], keywords["num_nodes"] = launched
         keywords["use_distributed_sampler"] = False  # it pads; the data module's batches are shared out as they are
         try:
-            trainer: Any = super().instantiate_trainer(logger=loggers, default_root_dir=str(self.folder.path), **keywords)
+            where = str(self.folder.path)
+            trainer: Any = super().instantiate_trainer(logger=loggers, default_root_dir=where, **keywords)
         except (MisconfigurationException, ValueError) as error:
             raise InputError("--trainer", f"(accelerator {accelerator}, devices {launched[0]})", str(error)) from error
         left_out = [kind for name, kind in ANALYSES.items() if name not in options.analyses]

@@ -29,7 +29,8 @@ def one_line(message: str, arguments: list[str]) -> tuple[str, str, str]:
     option = next((word for word in typed if word.endswith(f".{key[1]}")), option)
     expected = list(dict.fromkeys(re.findall(r"Expected an? (.*?)(?:\. Got value.*)?$", message, re.MULTILINE)))
     if option == "--model" and value is not None:
-        return option, value[1].strip(), f"expected {', '.join(MODULES)}, or the import path of another reducer's module"
+        known = ", ".join(MODULES)
+        return option, value[1].strip(), f"expected {known}, or the import path of another reducer's module"
     if value is None or not expected:
         return option, _typed_value(option, arguments), _plain(message[key.end() :].lstrip(":"))
     return option, value[1].strip(), "expected " + " or ".join(_type_name(name) for name in expected)
