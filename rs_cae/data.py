@@ -21,8 +21,7 @@ from rs_cae.stream.tokens import CaptureRequest, TokenPosition
 from rs_cae.stream.trajectories import TrajectoryBatch
 
 VALIDATION_SHARE = 0.1
-SAMPLES_AT_ONCE = 512
-"""In a pass over a whole split."""
+SAMPLES_AT_ONCE = 512  # in a pass over a whole split
 
 CORPUS_OF = {"train": "train", "validation": "train", "test": "test"}
 """The corpus that each split is a part of."""
@@ -185,16 +184,17 @@ class TrajectoryDataModule(LightningDataModule):
         """The text of each of the test corpus's tokens [n], byte for byte where the tokenizer works on bytes."""
         return self.origin.token_texts("test", tokens)
 
-    def train_states(self, device: torch.device) -> Iterator[Tensor]:
-        """This process's part of the train trajectories, some [samples, sublayers, width] at a time."""
-        for batch in self._trajectories("train", self.samples("train"), shared=True):
-            yield from batch.states.to(device).split(self.batch_size)
+    def batches(self, split: str, device: torch.device) -> Iterator[TrajectoryBatch]:
+        """This process's part of a split, outside the trainer's loops, in batches of at most ``batch_size``."""
+        for part in self._trajectories(split, self.samples(split), shared=True):
+            batch = part.to(device)
+            yield from map(batch.take, torch.arange(len(batch.samples)).split(self.batch_size))
 
     def train_moments(self, device: torch.device) -> Moments:
         """Moments of the train trajectories over [sublayers, width], in one pass that the processes share."""
         moments = Moments.zeros(1, self.sublayers, self.width, device=device)
-        for states in self.train_states(device):
-            moments = Moments.merge(moments, Moments.of(states))
+        for batch in self.batches("train", device):
+            moments = Moments.merge(moments, Moments.of(batch.states))
         everywhere = zip(*(processes.gather(field) for field in moments), strict=True)
         return Moments.merge(*(Moments(*fields) for fields in everywhere))
 

@@ -27,8 +27,8 @@ class StatesInMemory(LightningDataModule):
         self.train, self.batch_size = train, batch_size
         self.validation = train if validation is None else validation
 
-    def train_states(self, device):
-        yield from self.train.split(self.batch_size)
+    def batches(self, split, device):
+        return batches({"train": self.train, "validation": self.validation}[split], self.batch_size)
 
     def train_moments(self, device):
         return Moments.of(self.train)

@@ -190,7 +190,7 @@ def test_a_search_takes_five_passes_where_a_covariance_is_too_large(monkeypatch,
     rows = decaying(width=60)
     monkeypatch.setattr(principal, limit, {"WIDEST": 59, "MOST_ENTRIES": MAPS * 60**2 - 1}[limit])
     search = principal.AxesSearch(MAPS, 60, 5, torch.device("cpu"))
-    assert search.scatter.product.shape == (MAPS, 60, 5 + principal.SPARE)
+    assert search.scatter.product.shape == (MAPS, 60, 5 + principal.OVERSAMPLING)
     for number in range(5):
         search.add(rows)
         found = search.end_pass()
@@ -212,6 +212,7 @@ def test_a_search_takes_in_what_every_process_has_seen(monkeypatch, columns):
     probe = None if columns is None else first_probe(MAPS, WIDTH, columns)
     first, second = scatter_of(rows[:, :100], probe=probe), scatter_of(rows[:, 100:], probe=probe)
     theirs = iter([torch.tensor(second.count), second.mean, second.product])
+    monkeypatch.setattr(principal.processes, "world_size", lambda: 2)
     monkeypatch.setattr(principal.processes, "gather", lambda own: [own, next(theirs)])
     merged = principal._of_all_processes(first)
     assert (merged.count, merged.probe) == (ROWS, probe)

@@ -33,7 +33,7 @@ def principal(h, **options):
     axes = torch.linalg.svd(rows - mean[:, None], full_matrices=False).Vh
     with torch.no_grad():
         module.reducer.mean.copy_(mean)
-        module.reducer.directions.copy_(axes[:, : module.components])
+        module.reducer.directions.copy_(axes[:, : module.reducer.directions.shape[1]])
     return module
 
 

@@ -19,7 +19,7 @@ MODEL = "--model=rs_cae.PCAModule"
 @pytest.fixture(scope="module")
 def train(place):
     """The train trajectories [samples, sublayers, width] in float64."""
-    return torch.cat(list(place.data().train_states(torch.device("cpu")))).double().numpy()
+    return torch.cat([batch.states for batch in place.data().batches("train", torch.device("cpu"))]).double().numpy()
 
 
 def fit_words(place, run_dir, *words):

@@ -49,6 +49,7 @@ class Recorder(Callback):
 
     def on_train_start(self, trainer, pl_module):
         self.start = deepcopy(pl_module.network.state_dict())
+        self.epochs.append(self.start)
 
     def on_train_batch_start(self, trainer, pl_module, batch, batch_idx):
         self.rates.append(trainer.optimizers[0].param_groups[0]["lr"])
@@ -56,27 +57,34 @@ class Recorder(Callback):
     def on_train_epoch_end(self, trainer, pl_module):
         self.epochs.append(deepcopy(pl_module.network.state_dict()))
 
-    def on_validation_epoch_end(self, trainer, pl_module):
-        self.losses.append(pl_module.weighted(pl_module.val_errors.compute()[0]).tolist())
+    def listen(self, module):
+        keep_best = module.keep_best
+
+        def heard(losses):
+            self.losses.append(losses.tolist())
+            return keep_best(losses)
+
+        module.keep_best = heard
 
 
 def fitted(epochs=EPOCHS, trainer=DOUBLE, **options):
     module, recorder, trainer = module_of(**options), Recorder(), dict(trainer)
     callbacks = [recorder, *trainer.pop("callbacks", [])]
+    recorder.listen(module)
     trainer = fit(module, data(), epochs, callbacks=callbacks, **trainer)
     return module, recorder, trainer
 
 
 def alone(index, start, rates, clip=math.inf, **options):
-    """A single autoencoder in a plain loop: weights after each epoch, validation losses, norms of gradients."""
+    """A single autoencoder in a plain loop: weights at first and after each epoch, their losses, norms of gradients."""
     given = {**ARCHITECTURE, "standardize": "none", "init": "random", **options}
     single = CompressingAutoencoder(WIDTH, 1, **given).double()
     single.network.load_state_dict({name: tensor[index : index + 1] for name, tensor in start.items()})
     optimizer = torch.optim.AdamW(single.network.parameters(), weight_decay=0.01)
     train, validation = TRAIN[:, index : index + 1], VALIDATION[:, index : index + 1]
     epochs, losses, norms, rates = [], [], [], iter(rates)
-    for _ in range(EPOCHS):
-        for batch in batches(train, BATCH):
+    for epoch in range(EPOCHS + 1):
+        for batch in batches(train, BATCH) if epoch else []:
             optimizer.param_groups[0]["lr"] = next(rates)
             optimizer.zero_grad()
             mse_loss(single.decode(single.encode(batch.states)), batch.states).backward()
@@ -143,7 +151,7 @@ def fabricated(module, table, sanity_checking=False, function=TrainerFn.FITTING)
     for epoch, losses in enumerate(table):
         for parameter in module.network.parameters():
             parameter.data.fill_(epoch)
-        module.best_so_far(torch.tensor(losses, dtype=torch.float64))
+        module.keep_best(torch.tensor(losses, dtype=torch.float64))
         stops.append(trainer.should_stop)
     weights = [torch.cat([part[index].flatten() for part in module.reducer.network.parameters()]) for index in range(4)]
     return [weight.unique().tolist() for weight in weights], stops
@@ -193,7 +201,7 @@ def test_one_that_is_final_neither_stops_nor_changes_the_others():
     best = []
     for index in range(SUBLAYERS):
         losses = [epoch[index] for epoch in recorder.losses]
-        best.append(next(e for e in range(30) if min(losses[e + 1 : e + 3]) >= losses[e] == min(losses[: e + 1])))
+        best.append(next(e for e in range(31) if min(losses[e + 1 : e + 3]) >= losses[e] == min(losses[: e + 1])))
         kept = {name: tensor[index : index + 1] for name, tensor in recorder.epochs[best[-1]].items()}
         assert_same(patient.reducer.network.state_dict(), kept, index, 0)
     assert len(set(best)) > 1
@@ -206,6 +214,7 @@ def test_a_resumed_run_goes_on_waiting(tmp_path):
     checkpoints = ModelCheckpoint(tmp_path, "{epoch}", save_top_k=-1)
     whole, _, _ = fitted(8, {"callbacks": [checkpoints], "enable_checkpointing": True}, patience=2)
     resumed, second = module_of(patience=2), tmp_path / "epoch=2.ckpt"
+    resumed.prepare = lambda _: pytest.fail("what a checkpoint brings along is set anew")
     make_trainer(8).fit(resumed, data(), ckpt_path=second, weights_only=True)
     held = torch.load(second, weights_only=True)["state_dict"]
     assert held["waited"].any()

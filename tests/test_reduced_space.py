@@ -13,7 +13,7 @@ from rs_cae.cli import main
 from rs_cae.dynamics import Moments, align_sublayers, explained_variance_pooled, velocity
 from rs_cae.results import open_dataset
 
-SAMPLES, SUBLAYERS, WIDTH, KEPT = 200, 4, 6, 5
+SAMPLES, SUBLAYERS, WIDTH, KEPT, MANY = 200, 4, 6, 5, 4
 
 
 @pytest.fixture(scope="module")
@@ -43,7 +43,8 @@ def findings(fitted, shared=True, groups=4):
     return component_findings(*moments, scale, shared)
 
 
-def test_curves_over_components_equal_reconstructions(states, fitted):
+def test_curves_over_components_equal_reconstructions(states, fitted, monkeypatch):
+    monkeypatch.setattr("rs_cae.callbacks.components.MANY", MANY)
     scale, standardized, pca, coordinates = fitted
     found = findings(fitted)
     by_sublayer, cumulative = (
@@ -54,11 +55,12 @@ def test_curves_over_components_equal_reconstructions(states, fitted):
         residual = states - torch.from_numpy(reconstructed) * scale[:, None]
         expected = explained_variance_pooled(Moments.of(states), Moments.of(residual))
         np.testing.assert_allclose(cumulative[components - 1], expected, rtol=1e-10)
+    reconstructed = coordinates[..., :MANY].numpy() @ pca.components_[:MANY] + pca.mean_
     left = (standardized - torch.from_numpy(reconstructed)).var(dim=0).sum(dim=1)
     np.testing.assert_allclose(by_sublayer, 1 - left / standardized.var(dim=0).sum(dim=1), rtol=1e-10)
     headline = found.headlines["explained_variance_100_pooled"]
-    assert headline.value == pytest.approx(cumulative[-1])
-    assert headline.null == KEPT / WIDTH
+    assert headline.value == pytest.approx(cumulative[MANY - 1])
+    assert headline.null == MANY / WIDTH
     assert headline.low < headline.value < headline.high
 
 
@@ -66,6 +68,12 @@ def test_the_share_over_texts_and_depth_is_scikit_learns(fitted):
     share = findings(fitted).variables["cumulative_variance_share"][1]
     np.testing.assert_allclose(share, fitted[2].explained_variance_ratio_.cumsum(), rtol=1e-10)
     assert "cumulative_variance_share" not in findings(fitted, shared=False).variables
+
+
+def test_what_is_called_100_is_of_100_or_of_all(fitted):
+    found = findings(fitted)  # five of six are kept
+    assert "explained_variance_100" not in found.variables
+    assert not found.headlines
 
 
 def test_no_components_no_findings(fitted):

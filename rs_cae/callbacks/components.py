@@ -35,40 +35,59 @@ def component_findings(targets: Moments, coefficients: Moments, scale: Tensor, s
         shared: Whether all sublayers have the same directions.
     """
     found = Findings()
-    width, components = targets.mean.shape[-1], coefficients.mean.shape[-1]
-    if not components:
-        return found
-    many = min(MANY, components)
-    raw = 1 / scale[:, None]
+    if coefficients.mean.shape[-1]:
+        _add_cumulative(found, targets, coefficients, 1 / scale[:, None])
+        if shared:
+            _add_share_over_depth(found, targets, coefficients)
+        _add_by_sublayer(found, targets, coefficients)
+    return found
+
+
+def _add_cumulative(found: Findings, targets: Moments, coefficients: Moments, raw: Tensor) -> None:
+    """The curve over components; ``raw`` leads back to the units of the activations."""
 
     def pooled(states: Moments, along: Moments) -> Tensor:
         kept = along.rescaled(raw).squared_deviations.sum(dim=1)
         return kept.cumsum(dim=1) / states.rescaled(raw).squared_deviations.sum(dim=(1, 2))[:, None]
 
+    width, components = targets.mean.shape[-1], coefficients.mean.shape[-1]
+    chance = torch.arange(1, components + 1, dtype=torch.float64) / width
+    value, interval = _with_interval(pooled, targets, coefficients)
+    meaning = "explained variance with so many components, pooled over sublayers, raw units"
+    found.add_with_interval("cumulative_explained_variance", "component", value, interval, meaning, null=chance)
+    many = min(MANY, width)
+    if components >= many:
+        low, high = (float(end[many - 1]) for end in interval)
+        headline = Headline(float(value[many - 1]), "1", low, high, null=many / width)
+        subject = f"Explained variance with {many} of {width} components"
+        found.headlines["explained_variance_100_pooled"] = with_sentence(headline, subject, BEYOND_CHANCE)
+
+
+def _add_share_over_depth(found: Findings, targets: Moments, coefficients: Moments) -> None:
+    """The usual curve of a PCA, about the grand mean over texts and sublayers."""
+
     def over_depth(states: Moments, along: Moments) -> Tensor:
         return total_deviation(along).cumsum(dim=1) / total_deviation(states).sum(dim=1, keepdim=True)
+
+    value, interval = _with_interval(over_depth, targets, coefficients)
+    meaning = "share of the variance over texts and sublayers with so many components, standardized units"
+    found.add_with_interval("cumulative_variance_share", "component", value, interval, meaning)
+
+
+def _add_by_sublayer(found: Findings, targets: Moments, coefficients: Moments) -> None:
+    """Explained variance with 100 components, or with all that a narrower stream has; nothing if fewer were kept."""
+    width = targets.mean.shape[-1]
+    many = min(MANY, width)
+    if coefficients.mean.shape[-1] < many:
+        return
 
     def by_sublayer(states: Moments, along: Moments) -> Tensor:
         return along.squared_deviations[..., :many].sum(dim=-1) / states.squared_deviations.sum(dim=-1)
 
-    chance = torch.arange(1, components + 1, dtype=torch.float64) / width
-    meaning = "explained variance with so many components, pooled over sublayers, raw units"
-    value, interval = _with_interval(pooled, targets, coefficients)
-    found.add_with_interval("cumulative_explained_variance", "component", value, interval, meaning, null=chance)
-    low, high = (float(end[many - 1]) for end in interval)
-    headline = Headline(float(value[many - 1]), "1", low, high, null=many / width)
-    subject = f"Explained variance with {many} of {width} components"
-    found.headlines["explained_variance_100_pooled"] = with_sentence(headline, subject, BEYOND_CHANCE)
-    if shared:
-        meaning = "share of the variance over texts and sublayers with so many components, standardized units"
-        found.add_with_interval(
-            "cumulative_variance_share", "component", *_with_interval(over_depth, targets, coefficients), meaning
-        )
-    null = torch.full((len(scale),), many / width, dtype=torch.float64)
     value, interval = _with_interval(by_sublayer, targets, coefficients)
+    chance = torch.full_like(value, many / width)
     meaning = f"explained variance with {many} components"
-    found.add_with_interval("explained_variance_100", "sublayer", value, interval, meaning, null=null)
-    return found
+    found.add_with_interval("explained_variance_100", "sublayer", value, interval, meaning, null=chance)
 
 
 def _with_interval(

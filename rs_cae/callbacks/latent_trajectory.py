@@ -67,18 +67,17 @@ class LatentTrajectory(Callback):
         found.add("latents", "sample sublayer latent", latents.float(), "latents of each sample", unit)
         found.add("last_token", "sample", tokens, "id of the token that is read")
         found.add("grid_extent", "latent bound", widened_range(latents), "range of the latents, widened by 5 %", unit)
-        reducer, nowhere = reducer_of(pl_module), torch.full_like(latents, torch.nan)
-        comparable, note = latents, ""
-        if not reducer.shares_latent_space:
-            aligned = self.align == "procrustes"
-            comparable, note = (align_sublayers(latents), ALIGNED) if aligned else (nowhere, UNRELATED)
-        where, why = (latents, "") if reducer.shares_latent_space else (nowhere, UNRELATED)
-        self._add_mean(found, "mean_trajectory", "sublayer latent", where, texts, "latents, mean over samples", why)
-        steps = velocity(comparable)
+        reducer = reducer_of(pl_module)
+        nowhere = torch.full_like(latents, torch.nan)
+        where, note = (latents, "") if reducer.shares_latent_space else (nowhere, UNRELATED)
+        self._add_mean(found, "mean_trajectory", "sublayer latent", where, texts, "latents, mean over samples", note)
+        if not reducer.shares_latent_space and self.align == "procrustes":
+            where, note = align_sublayers(latents), ALIGNED
+        steps = velocity(where)
         meaning = "distance between successive sublayers, mean over samples"
         self._add_mean(found, "layer_distance", "transition", steps, texts, meaning, note)
         if steps.isfinite().all():
-            self._add_path_length(found, steps.sum(dim=1), texts)
+            self._add_path_length(found, steps.sum(dim=1), texts, "aligned latent spaces" if note else "latent space")
         record = RunRecord.of(trainer)
         coordinates = depth_coordinates(data.layout) | {"latent": ("latent", reducer.latent_names)}
         record.add_findings("latent", found, coordinates)
@@ -91,11 +90,11 @@ class LatentTrajectory(Callback):
         interval = bootstrap_mean_interval(values, self.bootstrap, seed=self.seed, texts=texts)
         found.add_with_interval(name, dimensions, values.mean(dim=0), interval, meaning, "latent unit", note=note)
 
-    def _add_path_length(self, found: Findings, lengths: Tensor, texts: Tensor) -> None:
+    def _add_path_length(self, found: Findings, lengths: Tensor, texts: Tensor, where: str) -> None:
         """The mean of the lengths [samples] of the paths."""
         low, high = bootstrap_mean_interval(lengths, self.bootstrap, seed=self.seed, texts=texts)
         value, ends = float(lengths.mean()), (float(low), float(high))
-        words = f"A sample's path through the latent space: {value:.3g} [{ends[0]:.3g}, {ends[1]:.3g}] latent units."
+        words = f"A sample's path through the {where}: {value:.3g} [{ends[0]:.3g}, {ends[1]:.3g}] latent units."
         found.headlines["path_length"] = Headline(value, "latent unit", *ends, sentence=words)
 
 

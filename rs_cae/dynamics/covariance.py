@@ -46,8 +46,8 @@ class Scatter:
         rows = rows.double()
         mean = rows.mean(dim=1)
         centred = rows - mean[:, None]
-        for total, part, probe in zip(self.product, centred, self._probes(), strict=True):
-            total.addmm_(part.T, part if probe is None else part @ probe)
+        for total, part, probed in zip(self.product, centred, self._probed(centred), strict=True):
+            total.addmm_(part.T, probed)
         self._move(rows.shape[1], mean)
 
     def merge(self, other: Scatter) -> None:
@@ -61,13 +61,13 @@ class Scatter:
         """Add what lies between both means, and go to the mean of all."""
         together = self.count + count
         apart, share = mean - self.mean, count / together
-        for total, gap, probe in zip(self.product, apart, self._probes(), strict=True):
-            total.addr_(gap, gap if probe is None else gap @ probe, alpha=self.count * share)
+        for total, gap, probed in zip(self.product, apart, self._probed(apart[:, None]), strict=True):
+            total.addr_(gap, probed[0], alpha=self.count * share)
         self.mean += share * apart
         self.count = together
 
-    def _probes(self) -> list[Tensor | None]:
-        return [None] * len(self.product) if self.probe is None else list(self.probe)
+    def _probed(self, rows: Tensor) -> Tensor:
+        return rows if self.probe is None else rows @ self.probe
 
 
 class PrincipalAxes(NamedTuple):
@@ -101,7 +101,8 @@ def principal_axes(scatter: Scatter, axes: int) -> PrincipalAxes:
         have = f"{scatter.count} rows and {scatter.product.shape[-1]} columns"
         raise ValueError(f"{axes} axes need at least two rows and as many columns, there are {have}")
     directions, variances = [], []
-    for product, probe in zip(scatter.product, scatter._probes(), strict=True):
+    for index, product in enumerate(scatter.product):
+        probe = None if scatter.probe is None else scatter.probe[index]
         symmetric = product if probe is None else probe.T @ product
         values, vectors = torch.linalg.eigh((symmetric + symmetric.T) / 2)
         vectors = vectors[:, -axes:].flip(1)

@@ -87,8 +87,20 @@ class AutoencoderModule(ReducerModule):
         patience: int | None = None,
         seed: int | None = None,
     ) -> None:
-        architecture = (bottleneck, scope, n_layers, widths, activation, layer_norm, tied, init, standardize, seed)
-        reducer = CompressingAutoencoder(width, sublayers, *architecture)
+        reducer = CompressingAutoencoder(
+            width,
+            sublayers,
+            bottleneck,
+            scope=scope,
+            n_layers=n_layers,
+            widths=widths,
+            activation=activation,
+            layer_norm=layer_norm,
+            tied=tied,
+            init=init,
+            standardize=standardize,
+            seed=seed,
+        )
         super().__init__(reducer)
         _refuse_out_of_range({"noise": noise, "lr": lr, "weight_decay": weight_decay, "warmup": warmup}, patience)
         if loss not in get_args(Loss):
@@ -116,6 +128,17 @@ class AutoencoderModule(ReducerModule):
             size = torch.where(size > ROUNDING * axes.mean.norm(dim=1), size, 1.0)
             self.network.begin_as_principal_components(axes.mean, axes.directions, size)
 
+    @torch.no_grad()
+    def on_train_start(self) -> None:
+        """Let the weights that training starts from be the first candidates for the best ones."""
+        if self.trainer.global_step:
+            return
+        for batch in self.data.batches("validation", self.device):
+            self.validation_step(batch, 0)
+        self.keep_best(self.loss_by_map(self.val_errors.compute()[0]))
+        self.val_errors.reset()
+        self.val_moments.reset()
+
     def training_step(self, batch: TrajectoryBatch, batch_index: int) -> Tensor:
         """The sum of the autoencoders' losses, so that each gets the gradient of its own."""
         standardized = self.reducer.standardizer(batch.states)
@@ -130,18 +153,18 @@ class AutoencoderModule(ReducerModule):
         return self._by_network(standardized) if in_fit else super().reconstruct(standardized)
 
     @torch.no_grad()
-    def best_so_far(self, losses: Tensor) -> Tensor:
-        """Keep the weights of each autoencoder whose loss [maps] is its lowest; stop when none can go on."""
+    def keep_best(self, losses: Tensor) -> Tensor:
+        """In a fit, keep the weights of each autoencoder whose loss [maps] is its lowest; stop when none can go on."""
         if self.trainer.state.fn != TrainerFn.FITTING or self.trainer.sanity_checking:
             return losses
-        going_on = self.waited < (self.patience or torch.inf)
+        limit = self.patience or torch.inf
+        going_on = self.waited < limit
         better = going_on & (losses < self.best_loss)
         for kept, trained in zip(self.reducer.network.parameters(), self.network.parameters(), strict=True):
             kept[better] = trained[better]
         self.best_loss.copy_(torch.where(better, losses, self.best_loss))
         self.waited.copy_(torch.where(better, 0, self.waited + going_on))
-        if not (self.waited < (self.patience or torch.inf)).any():
-            self.trainer.should_stop = True
+        self.trainer.should_stop |= bool((self.waited >= limit).all())
         return self.best_loss
 
     def on_train_epoch_end(self) -> None:
@@ -168,7 +191,7 @@ class AutoencoderModule(ReducerModule):
 
     def configure_optimizers(self) -> Any:
         """AdamW with a linear warm-up and a cosine to zero, counted in steps."""
-        fused = not self.trainer.precision.endswith("mixed")  # which unscales gradients itself, too late to clip them
+        fused = not self.trainer.precision.endswith("mixed")  # it unscales in its step, too late for Lightning to clip
         optimizer = torch.optim.AdamW(self.network.parameters(), self.lr, weight_decay=self.weight_decay, fused=fused)
         total = max(1, int(self.trainer.estimated_stepping_batches))
         rise = max(1, round(self.warmup * total))
@@ -181,16 +204,16 @@ class AutoencoderModule(ReducerModule):
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": LambdaLR(optimizer, factor), "interval": "step"}}
 
     def _by_network(self, standardized: Tensor) -> Tensor:
-        return self.reducer.by_sublayer(self.network(self.reducer.by_map(standardized)), standardized)
+        return self.reducer.map_rows(self.network, standardized)
 
     def _losses(self, reconstructed: Tensor, standardized: Tensor) -> Tensor:
         """The loss of each autoencoder, [maps]."""
         if self.reducer.maps == 1 and self.loss == "mse":
             return mse_loss(reconstructed, standardized).unsqueeze(0)  # the same, without a tensor in between
-        return self.weighted((reconstructed - standardized).square().mean(dim=(0, 2)))
+        return self.loss_by_map((reconstructed - standardized).square().mean(dim=(0, 2)))
 
     def _share_of_mean(self, batch: TrajectoryBatch) -> float:
-        """What makes the mean over processes, which gradients get, the mean over the samples of all of them."""
+        """Factor that makes DDP's mean over processes the mean over all samples, however unequal the shares."""
         if processes.world_size() == 1:
             return 1.0
         own = torch.tensor(float(len(batch.samples)), device=self.device)
@@ -199,7 +222,9 @@ class AutoencoderModule(ReducerModule):
 
 def _refuse_out_of_range(numbers: dict[str, float], patience: int | None) -> None:
     for name, value in numbers.items():
-        if not (math.isfinite(value) and value >= 0) or (name == "warmup" and value > 1):
-            raise ValueError(f"{name} {value} must be {'from 0 to 1' if name == 'warmup' else 'at least 0'}")
+        if not (math.isfinite(value) and value >= 0):
+            raise ValueError(f"{name} {value} must be at least 0")
+    if numbers["warmup"] > 1:
+        raise ValueError(f"warmup {numbers['warmup']} must be at most 1")
     if patience is not None and patience < 1:
         raise ValueError(f"patience {patience} must be at least 1, or null")

@@ -78,20 +78,20 @@ class ReducerModule(LightningModule):
         so when somebody asks: the progress bar does, which the first process alone has, and waits for the others
         forever.
         """
-        losses = self.weighted(self.val_errors.compute()[0])
+        losses = self.loss_by_map(self.val_errors.compute()[0])
         explained = explained_variance_pooled(*self.val_moments.moments()).squeeze(0)
         self.val_errors.reset()
         self.val_moments.reset()
         self.log("val/loss", losses.mean(), prog_bar=True)
         self.log("val/explained_variance", explained, prog_bar=True)
-        self.log("val/best_loss", self.best_so_far(losses).mean())
+        self.log("val/best_loss", self.keep_best(losses).mean())
 
-    def weighted(self, errors: Tensor) -> Tensor:
+    def loss_by_map(self, errors: Tensor) -> Tensor:
         """Errors of each sublayer [sublayers] as the loss of each map, [maps]."""
         return (errors * self.loss_weight).reshape(self.reducer.maps, -1).mean(dim=1)
 
-    def best_so_far(self, losses: Tensor) -> Tensor:
-        """The lowest loss of each map [maps] that has been seen, when these are the latest."""
+    def keep_best(self, losses: Tensor) -> Tensor:
+        """Take in the validation losses [maps], and return the lowest of each map so far."""
         return losses
 
     def test_step(self, batch: TrajectoryBatch, batch_index: int) -> Mapping[str, Tensor]:

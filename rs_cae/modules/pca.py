@@ -42,11 +42,10 @@ class PCAModule(ReducerModule):
         super().__init__(reducer)
         self.save_hyperparameters()
         self.automatic_optimization = False
-        self.components = reducer.directions.shape[1]
 
     def on_train_start(self) -> None:
         """Begin the first pass."""
-        self.search = AxesSearch(self.reducer.maps, self.reducer.width, self.components, self.device)
+        self.search = AxesSearch(self.reducer.maps, self.reducer.width, self.reducer.components, self.device)
         allowed, needed = self.trainer.max_epochs, self.trainer.current_epoch + self.search.passes
         if allowed is not None and 0 <= allowed < needed:
             raise InputError("--trainer.max_epochs", allowed, f"must be at least {needed} for this width")
@@ -58,8 +57,9 @@ class PCAModule(ReducerModule):
             self.optimizers().step()  # type: ignore[union-attr]
             axes = self.search.end_pass()
             if axes is not None:
-                self.reducer.set(axes)
+                self.reducer.set_axes(axes)
                 self.trainer.should_stop = True
+                del self.search  # and with it the covariances
 
     def configure_optimizers(self) -> Optimizer:
         """One that changes nothing, whose steps count passes: Lightning saves no checkpoint before a step."""

@@ -14,8 +14,11 @@ WIDEST = 16_384
 MOST_ENTRIES = 2**31
 """Of the covariances of all maps together, 17 GB; beyond, likewise."""
 
-SPARE = 20
+OVERSAMPLING = 20
 """Vectors more than axes that are asked for, which makes these exact sooner."""
+
+
+POWER_PASSES = 5
 
 
 class AxesSearch:
@@ -31,8 +34,8 @@ class AxesSearch:
     def __init__(self, maps: int, width: int, axes: int, device: torch.device) -> None:
         self.axes = axes
         whole = width <= WIDEST and maps * width**2 <= MOST_ENTRIES
-        self.passes = 1 if whole else 5
-        probe = None if whole else first_probe(maps, width, min(width, axes + SPARE), device=device)
+        self.passes = 1 if whole else POWER_PASSES
+        probe = None if whole else first_probe(maps, width, min(width, axes + OVERSAMPLING), device=device)
         self.scatter = Scatter.zeros(maps, width, device, probe)
 
     def add(self, rows: Tensor) -> None:
@@ -41,7 +44,8 @@ class AxesSearch:
 
     def end_pass(self) -> PrincipalAxes | None:
         """The axes after the last pass, from what all processes have seen; None where another is to come."""
-        merged, self.passes = _of_all_processes(self.scatter), self.passes - 1
+        merged = _of_all_processes(self.scatter)
+        self.passes -= 1
         if not self.passes:
             return PrincipalAxes(*(_agreed(part) for part in principal_axes(merged, self.axes)))
         self.scatter = merged.emptied(_agreed(next_probe(merged)))
@@ -52,14 +56,16 @@ def fit_principal_axes(data: TrajectoryDataModule, reducer: Reducer, axes: int, 
     """The principal axes of the train states of a data module, as a reducer standardizes and arranges them."""
     search = AxesSearch(reducer.maps, reducer.width, axes, device)
     while True:
-        for states in data.train_states(device):
-            search.add(reducer.by_map(reducer.standardizer(states)))
+        for batch in data.batches("train", device):
+            search.add(reducer.by_map(reducer.standardizer(batch.states)))
         found = search.end_pass()
         if found is not None:
             return found
 
 
 def _of_all_processes(scatter: Scatter) -> Scatter:
+    if processes.world_size() == 1:
+        return scatter
     counts = processes.gather(torch.tensor(scatter.count, device=scatter.mean.device))
     merged = scatter.emptied(scatter.probe)
     for count, mean, product in zip(

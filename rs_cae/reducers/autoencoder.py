@@ -83,11 +83,11 @@ class CompressingAutoencoder(Reducer):
 
     def compress(self, standardized: Tensor) -> Tensor:
         """Standardized trajectories [..., sublayers, width] to latents [..., sublayers, bottleneck]."""
-        return self.by_sublayer(self.network.encode(self.by_map(standardized)), standardized)
+        return self.map_rows(self.network.encode, standardized)
 
     def expand(self, latents: Tensor) -> Tensor:
         """Latents [..., sublayers, bottleneck] to standardized reconstructions [..., sublayers, width]."""
-        return self.by_sublayer(self.network.decode(self.by_map(latents)), latents)
+        return self.map_rows(self.network.decode, latents)
 
 
 def _widths(width: int, bottleneck: int, n_layers: int, widths: Widths | list[int]) -> list[int]:

@@ -1,6 +1,7 @@
 """What every reducer offers, and all that callbacks and commands know of it."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from typing import Literal, get_args
 
 from huggingface_hub import PyTorchModelHubMixin
@@ -56,6 +57,11 @@ class Reducer(nn.Module, PyTorchModelHubMixin, ABC):
         """What axes of figures call the latents."""
         return [f"latent {index}" for index in range(self.bottleneck)]
 
+    @property
+    def components(self) -> int:
+        """How many orthonormal coordinates there are: see ``coefficients``."""
+        return 0
+
     @abstractmethod
     def compress(self, standardized: Tensor) -> Tensor:
         """Standardized trajectories [..., sublayers, width] to latents [..., sublayers, bottleneck]."""
@@ -76,22 +82,23 @@ class Reducer(nn.Module, PyTorchModelHubMixin, ABC):
         """Coordinates of standardized trajectories [..., sublayers, width] along orthonormal directions, if it has any.
 
         Returns:
-            [..., sublayers, components], by falling train variance, the first of them the latents; none (a last axis of
-            length 0) where latents are no such coordinates.
+            [..., sublayers, components], by falling train variance, the first of them the latents; no components where
+            latents are no such coordinates.
         """
         return standardized[..., :0]
 
-    def by_map(self, trajectories: Tensor) -> Tensor:
+    def by_map(self, vectors: Tensor) -> Tensor:
         """Vectors [..., sublayers, size] as [maps, samples, size]: the rows that each map sees."""
-        flat = trajectories.reshape(-1, self.sublayers, trajectories.shape[-1])
+        flat = vectors.reshape(-1, self.sublayers, vectors.shape[-1])
         return flat.transpose(0, 1) if self.maps > 1 else flat.reshape(1, -1, flat.shape[-1])
 
-    def by_sublayer(self, rows: Tensor, like: Tensor) -> Tensor:
-        """What ``by_map`` was given, from what maps made of it: [maps, samples, size] to [..., sublayers, size].
+    def map_rows(self, function: Callable[[Tensor], Tensor], vectors: Tensor) -> Tensor:
+        """Apply a function of rows [maps, samples, size] to vectors [..., sublayers, size], which may change the size.
 
         Args:
-            rows: The output of the maps.
-            like: Vectors whose leading axes, up to and with the sublayers', are to be had again.
+            function: Of the rows of all maps at once, each of them by itself.
+            vectors: Of all sublayers.
         """
+        rows = function(self.by_map(vectors))
         rows = rows.transpose(0, 1) if self.maps > 1 else rows
-        return rows.reshape(*like.shape[:-1], rows.shape[-1])
+        return rows.reshape(*vectors.shape[:-1], rows.shape[-1])

@@ -18,7 +18,7 @@ class PrincipalComponents(Reducer):
         sublayers: Places at which it is read.
         bottleneck: Components that are the latents.
         scope: ``shared``: one PCA of the states of all sublayers; ``per_sublayer``: one of each.
-        components: Components that are kept, the latents among them: at least the bottleneck, at most the width.
+        components: Components that are kept, the latents among them: raised to the bottleneck, cut at the width.
         standardize: See ``Standardizer``.
 
     Raises:
@@ -51,12 +51,17 @@ class PrincipalComponents(Reducer):
         self.register_buffer("variances", torch.zeros(self.maps, kept))
 
     @property
+    def components(self) -> int:
+        """How many are kept."""
+        return self.directions.shape[1]
+
+    @property
     def latent_names(self) -> list[str]:
         """Components count from 1."""
         return [f"PC {index + 1}" for index in range(self.bottleneck)]
 
     @torch.no_grad()
-    def set(self, axes: PrincipalAxes) -> None:
+    def set_axes(self, axes: PrincipalAxes) -> None:
         """Take the principal axes of the standardized train states over."""
         self.mean.copy_(axes.mean)
         self.directions.copy_(axes.directions)
@@ -68,13 +73,13 @@ class PrincipalComponents(Reducer):
 
     def expand(self, latents: Tensor) -> Tensor:
         """Latents [..., sublayers, bottleneck] to standardized reconstructions [..., sublayers, width]."""
-        rows = torch.baddbmm(self.mean[:, None], self.by_map(latents), self.directions[:, : self.bottleneck])
-        return self.by_sublayer(rows, latents)
+        directions = self.directions[:, : self.bottleneck]
+        return self.map_rows(lambda rows: torch.baddbmm(self.mean[:, None], rows, directions), latents)
 
     def coefficients(self, standardized: Tensor) -> Tensor:
         """Coordinates [..., sublayers, components] along all directions that are kept."""
-        return self._project(standardized, self.directions.shape[1])
+        return self._project(standardized, self.components)
 
     def _project(self, standardized: Tensor, components: int) -> Tensor:
-        centred = self.by_map(standardized) - self.mean[:, None]
-        return self.by_sublayer(centred @ self.directions[:, :components].mT, standardized)
+        directions = self.directions[:, :components].mT
+        return self.map_rows(lambda rows: (rows - self.mean[:, None]) @ directions, standardized)

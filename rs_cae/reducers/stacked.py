@@ -18,7 +18,7 @@ _FUNCTIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "identity": lambda values: values,
 }
 _GAIN = {"tanh": 1.0, "identity": 1.0}
-"""By which weights are scaled to keep a signal's variance where it is not the square root of two."""
+"""Gains of initial weights that keep a signal's variance; the square root of two for the others."""
 
 
 def stacked_linear(rows: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
@@ -157,7 +157,7 @@ class StackedAutoencoder(nn.Module):
         self.around_decoder.biases[0].copy_(mean[:, None])
         for layers in (self.encoder, self.decoder):
             layers.biases[-1].zero_()
-            if len(layers.weights):
+            if len(layers.weights):  # a tied decoder has none of its own
                 layers.weights[-1].zero_()
 
 
