@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import xarray as xr
+from matplotlib.figure import Figure
 from torch import Tensor
 
 from rs_cae.figures.catalogue import drawable
@@ -147,12 +148,16 @@ def write_figures(folder: Path, datasets: Mapping[str, xr.Dataset], controls: Se
     for name, drawing in drawings.items():
         beside = [Control(label, held[drawing.dataset]) for label, held in controls if drawing.dataset in held]
         dataset = datasets[drawing.dataset]
-        figure = drawing.draw(dataset, beside)
-        figure.supxlabel(_provenance_line(dataset), fontsize=6, color="0.4", x=0.99, ha="right")
-        temporary = folder / f".{name}.png"
-        figure.savefig(temporary)
-        temporary.replace(folder / f"{name}.png")
+        write_figure(folder / f"{name}.png", drawing.draw(dataset, beside), dataset)
     return list(drawings)
+
+
+def write_figure(path: Path, figure: Figure, dataset: xr.Dataset) -> None:
+    """Write a figure, whole or not at all, and below it where its dataset comes from."""
+    figure.supxlabel(_provenance_line(dataset), fontsize=6, color="0.4", x=0.99, ha="right")
+    temporary = path.with_name(f".{path.name}")
+    figure.savefig(temporary)
+    temporary.replace(path)
 
 
 def control_label(attributes: Mapping[str, Any]) -> str:
@@ -162,15 +167,15 @@ def control_label(attributes: Mapping[str, Any]) -> str:
 
 
 def _provenance_line(dataset: xr.Dataset) -> str:
-    """Which model read which texts, below a figure."""
+    """Which model read which texts, and how many samples or runs there are."""
     attributes = dataset.attrs
     what = [
         str(attributes.get("language_model", "")),
         control_label(attributes),
         str(attributes.get("test_corpus", "")),
     ]
-    samples = f"{dataset.sizes['sample']} samples" if "sample" in dataset.sizes else ""
-    return " · ".join(part for part in [*what, samples] if part)
+    counts = [f"{dataset.sizes[kind]} {kind}s" for kind in ("sample", "run") if kind in dataset.sizes]
+    return " · ".join(part for part in [*what, *counts] if part)
 
 
 def open_dataset(run_dir: Path | str, name: str) -> xr.Dataset:

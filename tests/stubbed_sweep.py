@@ -11,10 +11,11 @@ from rs_cae.cli import main
 
 STUB = """#!{python} -SE
 import json, os, pathlib, signal, sys, time
+began = time.monotonic()
 command, words = sys.argv[3], sys.argv[4:]
 given = dict(word.partition("=")[::2] for word in words if "=" in word)
 with open("{log}", "a") as log:
-    log.write(json.dumps([command, words, os.environ.get("OMP_NUM_THREADS"), time.monotonic()]) + "\\n")
+    log.write(json.dumps([command, words, os.environ.get("OMP_NUM_THREADS")]) + "\\n")
 behaviour = json.loads(pathlib.Path("{behaviour}").read_text())
 todo = behaviour.get(command if command == "cache" else given["--model.bottleneck"], "")
 if command == "cache":
@@ -33,10 +34,15 @@ if todo == "kill":
     os.kill(os.getpid(), signal.SIGKILL)
 if todo == "wait":
     time.sleep(60)
-time.sleep(float(todo or 0))
+end = time.monotonic() + 30
+while todo == "meet" and time.monotonic() < end and len(pathlib.Path("{log}").read_text().splitlines()) < 2:
+    time.sleep(0.01)
+time.sleep(0 if todo == "meet" else float(todo or 0))
 value = float(given["--model.bottleneck"]) / 100
 line = {{"value": value, "low": value - 0.1, "high": None if value == 0.04 else value + 0.1, "unit": "1"}}
 (folder / "metrics.json").write_text(json.dumps({{"explained_variance_pooled": line}}))
+with open("{log}-spans", "a") as log:
+    log.write(json.dumps([began, time.monotonic()]) + "\\n")
 """
 FILE = {
     "method": "grid",
@@ -74,10 +80,14 @@ class Stubbed:
         return main(["sweep", str(self.file), "--out", str(self.out), *words])
 
     def started(self):
-        """What was started since this was last asked: command, words, threads and time of each."""
+        """What was started since this was last asked: command, words and threads of each."""
         lines = [json.loads(line) for line in self.log.read_text().splitlines()] if self.log.exists() else []
         self.log.unlink(missing_ok=True)
         return lines
+
+    def spans(self):
+        """When each run began and ended."""
+        return [json.loads(line) for line in Path(f"{self.log}-spans").read_text().splitlines()]
 
     def bottlenecks(self):
         words = [word for _, words, *_ in self.started() for word in words]

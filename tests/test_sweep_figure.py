@@ -41,6 +41,8 @@ def test_each_combination_is_a_line_over_the_numbers_in_order():
     assert lines["pca"][1:] == ([1, 8, 64], [0.05, 0.04, 0.06])
     assert lines["cae"][1:] == ([1, 8, 64], [0.02, 0.01, 0.03])
     axes = figure.axes[0]
+    looks = [(line.get_marker(), line.get_linestyle()) for line in (held.lines[0] for held in axes.containers)]
+    assert len(set(looks)) == len({dash for _, dash in looks}) == 2  # told apart where they agree
     assert axes.get_xscale() == "log"
     assert [label.get_text() for label in axes.get_xticklabels()] == ["1", "8", "64"]
     assert axes.get_xlabel() == "bottleneck"

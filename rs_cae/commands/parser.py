@@ -1,10 +1,12 @@
 """The argument parser of every command, and of those that are not Lightning's own."""
 
+import argparse
 import json
+import re
 from collections.abc import Mapping
 from inspect import signature
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NoReturn
 
 import yaml
 from jsonargparse import Namespace
@@ -25,6 +27,29 @@ class OneLineParser(LightningArgumentParser):
     def error(self, message: str, ex: Exception | None = None) -> Any:
         """Raise an InputError that names the option and the value."""
         raise InputError(*one_line(message, self.typed)) from ex
+
+
+class CommandParser(argparse.ArgumentParser):
+    """Of a command that takes no part of a run's configuration; says what is wrong in one line.
+
+    Args:
+        command: Its name.
+        description: What it does.
+    """
+
+    def __init__(self, command: str, description: str) -> None:
+        super().__init__(prog=f"rs_cae {command}", description=description, allow_abbrev=False)
+        self.command = command
+
+    def add_controls(self, what: str) -> None:
+        """Add ``--control``, the folders that are drawn in grey."""
+        about = f"{what}; may be given several times."
+        self.add_argument("--control", type=Path, action="append", default=[], metavar="DIR", help=about)
+
+    def error(self, message: str) -> NoReturn:
+        """Raise an InputError that names the option and the value where they are known."""
+        found = re.fullmatch(r"argument (\S+): (\S+): (.*)", message)
+        raise InputError(*(found.groups() if found else (self.command, "", message)))
 
 
 def parse_sections(command: str, description: str, sections: Mapping[str, type], arguments: list[str]) -> Namespace:

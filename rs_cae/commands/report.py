@@ -1,26 +1,19 @@
 """``rs_cae report``: the figures of a run, with those of other runs in grey behind them."""
 
-import argparse
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 import xarray as xr
 from rich.console import Console
 from rich.table import Table
 
+from rs_cae.commands.parser import CommandParser
 from rs_cae.errors import InputError
 from rs_cae.figures.catalogue import FIGURES
 from rs_cae.results import ControlRun, control_label, open_dataset, write_figures
 from rs_cae.run_folder import RunFolder, refuse_unwritable
-
-
-class _Parser(argparse.ArgumentParser):
-    """Says what is wrong in one line."""
-
-    def error(self, message: str) -> NoReturn:
-        raise InputError("report", "", message)
 
 
 def run(arguments: list[str]) -> int:
@@ -29,16 +22,9 @@ def run(arguments: list[str]) -> int:
     Returns:
         0.
     """
-    parser = _Parser(prog="rs_cae report", description=__doc__, allow_abbrev=False)
+    parser = CommandParser("report", "Draw the figures of a run again, with those of other runs in grey behind them.")
     parser.add_argument("run_dir", type=Path, help="A run that was tested.")
-    parser.add_argument(
-        "--control",
-        type=Path,
-        action="append",
-        default=[],
-        metavar="RUN_DIR",
-        help="A tested run of the same depth, such as that of the untrained model; may be given several times.",
-    )
+    parser.add_controls("A tested run of the same depth, such as that of the untrained model")
     options = parser.parse_args(arguments)
     folder = RunFolder(options.run_dir)
     datasets = _results("report", options.run_dir)

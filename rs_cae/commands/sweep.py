@@ -3,43 +3,27 @@
 import argparse
 import contextlib
 import os
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import NoReturn
 
+import yaml
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
+from rs_cae.commands.parser import CommandParser
 from rs_cae.commands.sweeping.caches import Cache, caches_of
 from rs_cae.commands.sweeping.checks import FitParser, refuse_if_none_can_start
 from rs_cae.commands.sweeping.folder import SweepFolder
-from rs_cae.commands.sweeping.outcome import (
-    CSV,
-    DATASET,
-    FINISHED,
-    Outcome,
-    as_dataset,
-    as_table,
-    read_control,
-    write_outcome,
-)
+from rs_cae.commands.sweeping.outcome import Outcome, as_table, read_outcome
+from rs_cae.commands.sweeping.runs import Run, option_of, runs_of
 from rs_cae.commands.sweeping.sweep_file import SweepFile, read_sweep_file
-from rs_cae.commands.sweeping.words import Run, option_of, runs_of
-from rs_cae.commands.sweeping.workers import Ended, Task, run_side_by_side, terminated_like_interrupted
+from rs_cae.commands.sweeping.workers import Finished, Task, run_side_by_side, terminated_like_interrupted
+from rs_cae.commands.sweeping.written import CSV, DATASET, as_dataset, read_control, write_outcome
 from rs_cae.errors import InputError
 
 COLUMNS = 160
 """Of a table that goes to a file."""
-
-
-class _Parser(argparse.ArgumentParser):
-    """Says what is wrong in one line."""
-
-    def error(self, message: str) -> NoReturn:
-        found = re.match(r"argument (\S+): (?:(\S+): )?(.*)", message)
-        raise InputError(*(found[1], found[2] or "", found[3]) if found else ("sweep", "", message))
 
 
 @dataclass
@@ -66,65 +50,67 @@ class Sweep:
     console: Console
     outcomes: dict[str, Outcome] = field(default_factory=dict)
 
-    def go(self) -> None:
+    def run(self) -> None:
         """Run what is not finished, the caches first."""
-        with self.folder.lock() as held, terminated_like_interrupted():
-            self.outcomes = {run.name: self._outcome(run) for run in self.runs if self.folder.is_finished(run)}
-            waiting = [run for run in self.runs if run.name not in self.outcomes]
+        with self.folder.lock() as lock_descriptor, terminated_like_interrupted():
+            self.outcomes = {run.name: self._read(run) for run in self.runs if self.folder.is_finished(run)}
             if self.outcomes:
                 self.console.print(f"{len(self.outcomes)} of {len(self.runs)} runs are finished and left as they are")
-            ready = self._capture(waiting, held)
-            tasks = [Task(run.name, self._words(run), self.folder.log(run.name)) for run in ready]
-            self._run(tasks, {run.name: run for run in ready}, held)
+            waiting = {run.name: run for run in self.runs if run.name not in self.outcomes}
+            errors = {name: str(error) for name, error in self.refused.items()} | self._capture(
+                waiting, lock_descriptor
+            )
+            self.outcomes |= {name: Outcome(run, errors[name]) for name, run in waiting.items() if name in errors}
+            self._fit({name: run for name, run in waiting.items() if name not in errors}, lock_descriptor)
 
-    def _capture(self, waiting: Sequence[Run], held: int) -> list[Run]:
-        """Fill the caches that are wanted, and give the runs that can start."""
-        wanted = [cache for cache in self.caches if {run.name for run in waiting} & set(cache.runs)]
-        tasks = [Task(cache.name, ("cache", *cache.words), self.folder.log(cache.name)) for cache in wanted]
-        failed: dict[str, str] = {}
-        for task in tasks:
-            status = self.console.status(f"{task.name}: capturing ({task.log})")
-            with status, contextlib.closing(run_side_by_side([task], 1, held)) as captured:
-                for ended in captured:
-                    _print_plainly(self.console, f"{task.name}: {ended.error or 'complete'}, {ended.seconds:.0f} s")
-                    failed |= {task.name: ended.error} if ended.error else {}
-        errors = {name: str(error) for name, error in self.refused.items()}
-        for cache in wanted:
-            if cache.name in failed:
-                errors |= dict.fromkeys(cache.runs, f"{cache.name}: {failed[cache.name]}")
-        for run in waiting:
-            if run.name in errors:
-                self.outcomes[run.name] = Outcome.of_failed(run, errors[run.name])
-        return [run for run in waiting if run.name not in errors]
+    def _capture(self, waiting: Mapping[str, Run], lock_descriptor: int) -> dict[str, str]:
+        """Fill the caches that are wanted, and give what went wrong, by the names of the runs that lack one."""
+        errors: dict[str, str] = {}
+        for cache in self.caches:
+            if waiting.keys().isdisjoint(cache.runs):
+                continue
+            task = Task(cache.name, ("cache", *cache.arguments), self.folder.log(cache.name))
+            captured = run_side_by_side([task], 1, lock_descriptor)
+            with self.console.status(f"{task.name}: capturing ({task.log})"), contextlib.closing(captured):
+                finished = next(captured)
+            self._show(finished, finished.error or "complete")
+            if finished.error:
+                errors |= dict.fromkeys(cache.runs, f"{cache.name}: {finished.error}")
+        return errors
 
-    def _run(self, tasks: Sequence[Task], runs: dict[str, Run], held: int) -> None:
+    def _fit(self, ready: Mapping[str, Run], lock_descriptor: int) -> None:
+        """Run what can start."""
+        tasks = [Task(name, self._arguments(run), self.folder.log(name)) for name, run in ready.items()]
         threads = str(max(1, len(os.sched_getaffinity(0)) // self.jobs))
         started = run_side_by_side(
-            tasks, self.jobs, held, lambda task: self.folder.begin(runs[task.name]), {"OMP_NUM_THREADS": threads}
+            tasks,
+            self.jobs,
+            lock_descriptor,
+            lambda task: self.folder.begin(ready[task.name]),
+            {"OMP_NUM_THREADS": threads},
         )
         columns = TextColumn("runs"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn()
-        with Progress(*columns, console=self.console) as progress, contextlib.closing(started) as every:
+        with Progress(*columns, console=self.console) as progress, contextlib.closing(started):
             shown = progress.add_task("", total=len(self.runs), completed=len(self.outcomes))
-            for ended in every:
-                outcome = self._ended(runs[ended.task.name], ended)
-                self.outcomes[ended.task.name] = outcome
-                line = f"{ended.task.name}: {outcome.error or f'{outcome.value:.4g}'}, {ended.seconds:.0f} s"
-                _print_plainly(progress.console, line)
+            for finished in started:
+                run = ready[finished.task.name]
+                if not finished.error:
+                    self.folder.finish(run)
+                outcome = Outcome(run, finished.error) if finished.error else self._read(run)
+                self.outcomes[run.name] = outcome
+                self._show(finished, outcome.error or f"{outcome.value:.4g}")
                 progress.advance(shown)
 
-    def _ended(self, run: Run, ended: Ended) -> Outcome:
-        if ended.error is not None:
-            return Outcome.of_failed(run, ended.error)
-        self.folder.finish(run)
-        return self._outcome(run)
+    def _show(self, finished: Finished, result: str) -> None:
+        _print_plainly(self.console, f"{finished.task.name}: {result}, {finished.seconds:.0f} s")
 
-    def _outcome(self, run: Run) -> Outcome:
-        return Outcome.of_finished(run, self.folder.run(run), self.file.metric)
+    def _read(self, run: Run) -> Outcome:
+        return read_outcome(run, self.folder.run(run), self.file.metric)
 
-    def _words(self, run: Run) -> tuple[str, ...]:
+    def _arguments(self, run: Run) -> tuple[str, ...]:
         """What starts a run after ``python -m rs_cae``."""
         options = next((cache.options for cache in self.caches if run.name in cache.runs), ())
-        return "fit", *run.words, *options, f"--run_dir={self.folder.run(run).path}"
+        return "fit", *run.arguments, *options, f"--run_dir={self.folder.run(run).path}"
 
 
 def run(arguments: list[str], parse: FitParser) -> int:
@@ -148,13 +134,13 @@ def run(arguments: list[str], parse: FitParser) -> int:
     console = Console()
     if not console.is_terminal:
         console = Console(width=COLUMNS)
-    if file.stops_early:
+    if "early_terminate" in yaml.safe_load(file.text):
         console.print("early_terminate needs W&B's server: here every run goes to its end")
     sweep = Sweep(file, folder, runs, caches, refused, options.jobs, console)
     try:
-        sweep.go()
+        sweep.run()
     except KeyboardInterrupt:
-        finished = sum(outcome.state == FINISHED for outcome in sweep.outcomes.values())
+        finished = sum(not outcome.error for outcome in sweep.outcomes.values())
         print(f"\ninterrupted: {finished} of {len(runs)} runs are finished, and the same command goes on from there")
         return 130
     outcomes = [sweep.outcomes[one.name] for one in runs]
@@ -166,7 +152,7 @@ def run(arguments: list[str], parse: FitParser) -> int:
 
 def _print_failed(console: Console, folder: SweepFolder, outcomes: Sequence[Outcome]) -> int:
     """List the runs that failed, and return the exit status."""
-    failed = [outcome for outcome in outcomes if outcome.state != FINISHED]
+    failed = [outcome for outcome in outcomes if outcome.error]
     for outcome in failed:
         log = folder.log(outcome.run.name)
         _print_plainly(console, f"failed: {outcome.run.name}: {outcome.error}" + (f" ({log})" if log.exists() else ""))
@@ -179,8 +165,8 @@ def _print_plainly(console: Console, line: str) -> None:
 
 def _parse(arguments: list[str]) -> tuple[argparse.Namespace, list[str]]:
     """The command's own options, and those that go to every run."""
-    about = f"{__doc__} Options that are not listed here are appended to every run's command."
-    parser = _Parser(prog="rs_cae sweep", description=about, allow_abbrev=False)
+    about = "Run a Weights & Biases sweep file on this machine, with no server."
+    parser = CommandParser("sweep", f"{about} Options that are not listed here are appended to every run's command.")
     parser.add_argument(
         "file", type=Path, metavar="FILE", help="In W&B's format, such as configs/sweeps/bottleneck.yaml."
     )
@@ -188,14 +174,7 @@ def _parse(arguments: list[str]) -> tuple[argparse.Namespace, list[str]]:
     parser.add_argument("--out", type=Path, metavar="DIR", help="By default runs/sweeps/ and the file's stem.")
     parser.add_argument("--count", type=_at_least_one, metavar="N", help="At most this many runs.")
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="Of the method random; by default 0.")
-    parser.add_argument(
-        "--control",
-        type=Path,
-        action="append",
-        default=[],
-        metavar="DIR",
-        help="Another sweep's folder, such as that of the untrained model, drawn in grey; may be given several times.",
-    )
+    parser.add_controls("Another sweep's folder, such as that of the untrained model, drawn in grey")
     options, extra = parser.parse_known_args(arguments)
     if extra and option_of(extra[0]) is None:
         raise InputError("sweep", extra[0], "is neither an option nor the value of one")

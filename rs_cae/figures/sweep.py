@@ -1,10 +1,10 @@
 """A sweep: its metric against one of its axes, a line for each combination of the others."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import cycle
 from pathlib import PurePath
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import xarray as xr
@@ -16,6 +16,12 @@ from rs_cae.figures.style import CONTROL_DASHES, GREY, Control, legend_below, sa
 
 COLOURS = ("#7b3294", "#1b7837", "#2166ac", "#b35806", "#c51b7d", "#4d4d4d", "#01665e", "#8c510a")
 MARKERS = ("o", "s", "D", "^", "v", "P", "X", "*")
+DASHES: tuple[Any, ...] = ("-", (0, (6, 4)), (0, (2, 3.5)))
+"""In turn, so that where two lines agree the lower one is seen through the upper one's gaps."""
+
+LOOK = {"linewidth": 1.4, "elinewidth": 1.0, "capsize": 2, "markersize": 6, "markerfacecolor": "none", "alpha": 0.8}
+"""Of every line: markers that hide no others."""
+
 MOST_LINES = len(COLOURS)
 """Of more combinations only the points are drawn, all alike: nobody can tell so many lines apart."""
 
@@ -23,7 +29,22 @@ WIDE = 8.0
 """Positive values that spread over at least this factor are shown on a logarithmic axis."""
 
 MOST_TICKS = 12
-MOST_BROADER = 3
+
+
+class Line(NamedTuple):
+    """The runs of one combination, in the order in which they are joined.
+
+    Attributes:
+        places: On the horizontal axis [runs].
+        values: Of the metric [runs].
+        low: Lower ends of their intervals, NaN where there is none [runs].
+        high: Upper ends [runs].
+    """
+
+    places: np.ndarray
+    values: np.ndarray
+    low: np.ndarray
+    high: np.ndarray
 
 
 def draw_sweep(sweep: xr.Dataset, controls: Sequence[Control] = ()) -> Figure:
@@ -43,13 +64,12 @@ def draw_sweep(sweep: xr.Dataset, controls: Sequence[Control] = ()) -> Figure:
     shown = _lines(sweep, along)
     markers = dict(zip(shown, cycle(MARKERS), strict=False))
     for number, (label, line) in enumerate(shown.items()):
-        broader = min(len(shown) - 1 - number, MOST_BROADER)
-        look = {"color": COLOURS[number % len(COLOURS)], "zorder": 2 + 0.01 * number, **_breadth(broader)}
+        look = {"color": COLOURS[number], "zorder": 2 + 0.01 * number, "linestyle": DASHES[number % len(DASHES)]}
         _draw(axes, line, label or ("this sweep" if controls else ""), markers[label], look)
     for control, dash in zip(controls, cycle(CONTROL_DASHES), strict=False):
         for label, line in _lines(control.results, along).items():
             name = ", ".join(part for part in (label, control.label) if part)
-            look = {"color": GREY, "zorder": 1.5, **_breadth(0), "linestyle": dash, "linewidth": 1.0}
+            look = {"color": GREY, "zorder": 1.5, "linestyle": dash, "linewidth": 1.0}
             _draw(axes, line, name, markers.get(label, "."), look)
     _mark_horizontal(axes, sweep, along)
     name, unit = metric.replace("_", " "), sweep[metric].attrs.get("units", "1")
@@ -69,23 +89,22 @@ def _is_numeric(sweep: xr.Dataset, name: str) -> bool:
     return bool(np.issubdtype(sweep[name].dtype, np.number))
 
 
-def _lines(sweep: xr.Dataset, along: str) -> dict[str, np.ndarray]:
-    """Of each combination of the other axes, by its label, the places and the metric with both ends [4, runs]."""
-    metric = str(sweep.attrs["metric"])
+def _lines(sweep: xr.Dataset, along: str) -> dict[str, Line]:
+    """The line of each combination of the other axes, by its label; all runs as one if there are too many of them."""
+    metric, numeric = str(sweep.attrs["metric"]), _is_numeric(sweep, along)
     others = [name for name in json.loads(sweep.attrs["axes"]) if name != along]
-    places = sweep[along].values if _is_numeric(sweep, along) else sweep[along].values.astype(str)
-    found: dict[str, list[int]] = {}
-    for number in range(sweep.sizes["run"]):
-        label = ", ".join(_label(name, sweep[name].values[number]) for name in others)
-        found.setdefault(label, []).append(number)
-    if len(found) > MOST_LINES:
-        found = {"": list(range(sweep.sizes["run"]))}
-    columns = [sweep[name].values for name in (metric, f"{metric}_low", f"{metric}_high")]
+    runs = range(sweep.sizes["run"])
+    labels = [", ".join(_label(name, sweep[name].values[number]) for name in others) for number in runs]
+    if len(set(labels)) > MOST_LINES:
+        labels = [""] * len(runs)
+    places = sweep[along].values if numeric else sweep[along].values.astype(str)
+    columns = places, *(sweep[name].values for name in (metric, f"{metric}_low", f"{metric}_high"))
     lines = {}
-    for label, numbers in found.items():
-        known = [number for number in numbers if np.isfinite(columns[0][number])]
-        ordered = sorted(known, key=lambda number: places[number]) if _is_numeric(sweep, along) else known
-        lines[label] = np.array([places[ordered], *(column[ordered] for column in columns)], dtype=object)
+    for label in dict.fromkeys(labels):
+        known = [number for number in runs if labels[number] == label and np.isfinite(columns[1][number])]
+        if numeric:
+            known.sort(key=lambda number: places[number])
+        lines[label] = Line(*(column[known] for column in columns))
     return lines
 
 
@@ -100,23 +119,12 @@ def _last(name: str) -> str:
     return name.rpartition(".")[2].replace("_", " ")
 
 
-def _draw(axes: Axes, line: np.ndarray, label: str, marker: str, look: dict[str, Any]) -> None:
-    """A line [4, runs] with its interval; what has been put together of many combinations is not joined."""
-    places, values, low, high = line[0].tolist(), *line[1:].astype(float)
-    joined = len(set(places)) == len(places)
-    errors = np.nan_to_num(np.maximum([values - low, high - values], 0.0))
-    style = {**look, "linestyle": look.get("linestyle", "-") if joined else "none"}
-    axes.errorbar(places, values, errors, marker=marker, label=label or None, **style)
-
-
-def _breadth(broader: int) -> dict[str, float]:
-    """Of a line that lies so many below the topmost one, which would hide it where they agree."""
-    return {
-        "linewidth": 1.2 + 0.9 * broader,
-        "markersize": 4 + 2 * broader,
-        "elinewidth": 1.0,
-        "capsize": 2 + broader,
-    }
+def _draw(axes: Axes, line: Line, label: str, marker: str, look: Mapping[str, Any]) -> None:
+    """Draw a line with its intervals; runs that share a place differ in more than that, and are not joined."""
+    if len(np.unique(line.places)) < len(line.places):
+        look = {**look, "linestyle": "none"}
+    errors = np.nan_to_num(np.maximum([line.values - line.low, line.high - line.values], 0.0))
+    axes.errorbar(line.places, line.values, errors, marker=marker, label=label or None, **{**LOOK, **look})
 
 
 def _mark_horizontal(axes: Axes, sweep: xr.Dataset, along: str) -> None:

@@ -9,23 +9,14 @@ from typing import Any
 
 from rs_cae.errors import InputError
 
-KEYS_OF: dict[str, tuple[str, ...]] = {
-    "constant": ("value",),
-    "categorical": ("values",),
-    "int_uniform": ("min", "max"),
-    "uniform": ("min", "max"),
-    "q_uniform": ("min", "max", "q"),
-    "log_uniform": ("min", "max"),
-    "log_uniform_values": ("min", "max"),
-    "q_log_uniform_values": ("min", "max", "q"),
-    "normal": ("mu", "sigma"),
-    "q_normal": ("mu", "sigma", "q"),
+DRAWS: dict[str, Callable[[random.Random, Any, Any], float]] = {
+    "int_uniform": lambda generator, low, high: generator.randint(low, high),
+    "uniform": lambda generator, low, high: generator.uniform(low, high),
+    "log_uniform_values": lambda generator, low, high: math.exp(generator.uniform(math.log(low), math.log(high))),
 }
-"""What describes each of those of W&B's distributions that are known here."""
+"""A number between two ends, by each of those of W&B's distributions that are known here."""
 
-DEFAULTS = {"q": 1, "mu": 0.0, "sigma": 1.0}
-"""Where a file does not say, as W&B has it."""
-
+EXPECTED = "expected value, values, or min and max"
 ATTEMPTS = 1000
 """Draws in a row that bring nothing new, after which no more are made."""
 
@@ -51,98 +42,47 @@ def read_axis(source: str, name: str, content: Any) -> Axis:
     Args:
         source: The file, for messages.
         name: Of the parameter.
-        content: ``value``, ``values`` with or without ``probabilities``, ``min`` and ``max``, or a ``distribution``
-            with what belongs to it.
+        content: ``value``, ``values``, or ``min`` and ``max`` with or without a ``distribution``.
 
     Raises:
         InputError: If it is described by something else.
     """
     option = f"{source}: parameters.{name}"
     if not isinstance(content, Mapping):
-        raise InputError(option, content, "expected value, values, min and max, or a distribution")
-    if "parameters" in content:
-        raise InputError(
-            f"{option}.parameters", "", "parameters within parameters are not known here; use dotted names"
-        )
-    kind = content.get("distribution") or _kind(option, content)
-    if kind not in KEYS_OF:
-        raise InputError(f"{option}.distribution", kind, f"expected one of {', '.join(KEYS_OF)}")
-    allowed = {"distribution", *KEYS_OF[kind], *(["probabilities"] if kind == "categorical" else [])}
-    if unknown := [str(key) for key in content if key not in allowed]:
-        raise InputError(f"{option}.{unknown[0]}", content[unknown[0]], f"does not belong to a {kind}")
-    given = {**DEFAULTS, **content}
-    if missing := [key for key in KEYS_OF[kind] if key not in given]:
-        raise InputError(f"{option}.{missing[0]}", "", f"is wanted by a {kind}")
-    if kind == "constant":
-        return Axis(name, (given["value"],), lambda _: given["value"])
-    if kind == "categorical":
-        return _categorical(option, name, given["values"], given.get("probabilities"))
-    return _numeric(option, name, kind, given)
+        raise InputError(option, content, EXPECTED)
+    kind = content.get("distribution")
+    if kind is not None and kind not in DRAWS:
+        problem = f"needs W&B's server; known here are value, values, and {', '.join(DRAWS)} between min and max"
+        raise InputError(f"{option}.distribution", kind, problem)
+    if content.keys() == {"value"}:
+        return _listed(name, [content["value"]])
+    if content.keys() == {"values"}:
+        if not isinstance(content["values"], list) or not content["values"]:
+            raise InputError(f"{option}.values", content["values"], "expected a list of at least one value")
+        return _listed(name, content["values"])
+    if content.keys() - {"distribution"} == {"min", "max"}:
+        return _between(option, name, kind, content["min"], content["max"])
+    raise InputError(option, dict(content), EXPECTED)
 
 
-def _kind(option: str, content: Mapping[str, Any]) -> str:
-    """The distribution that is meant where none is named, as W&B has it."""
-    if "value" in content:
-        return "constant"
-    if "values" in content:
-        return "categorical"
-    if "min" in content and "max" in content:
-        return "int_uniform" if all(_is_integer(content[key]) for key in ("min", "max")) else "uniform"
-    if "mu" in content or "sigma" in content:
-        return "normal"
-    raise InputError(option, dict(content), "expected value, values, min and max, or a distribution")
+def _listed(name: str, values: Sequence[Any]) -> Axis:
+    return Axis(name, tuple(values), lambda generator: generator.choice(values))
 
 
-def _categorical(option: str, name: str, values: Any, weights: Any) -> Axis:
-    if not isinstance(values, list) or not values:
-        raise InputError(f"{option}.values", values, "expected a list of at least one value")
-    if weights is not None:
-        numbers = isinstance(weights, list) and all(_is_number(weight) and weight >= 0 for weight in weights)
-        if not numbers or len(weights) != len(values) or not math.isclose(sum(weights), 1, abs_tol=1e-6):
-            problem = f"expected {len(values)} numbers, one for each value, that add up to 1"
-            raise InputError(f"{option}.probabilities", weights, problem)
-    return Axis(name, tuple(values), lambda generator: generator.choices(values, weights)[0])
-
-
-def _numeric(option: str, name: str, kind: str, given: Mapping[str, Any]) -> Axis:
-    for key in KEYS_OF[kind]:
-        if not _is_number(given[key]) or (kind == "int_uniform" and not _is_integer(given[key])):
-            wanted = "an integer" if kind == "int_uniform" else "a number, as YAML writes it: 1.0e-3, not 1e-3"
-            raise InputError(f"{option}.{key}", given[key], f"expected {wanted}")
-    if "min" in KEYS_OF[kind] and given["min"] > given["max"]:
-        raise InputError(f"{option}.min", given["min"], f"must be at most max, {given['max']}")
-    if "values" in kind and given["min"] <= 0:
-        raise InputError(f"{option}.min", given["min"], "must be above 0, as its logarithm is drawn")
-    for key in {"q", "sigma"} & set(KEYS_OF[kind]):
-        if given[key] <= 0:
-            raise InputError(f"{option}.{key}", given[key], "must be above 0")
-    listed = tuple(range(given["min"], given["max"] + 1)) if kind == "int_uniform" else None
-    return Axis(name, listed, lambda generator: _drawn(kind, given, generator))
-
-
-def _drawn(kind: str, given: Mapping[str, Any], generator: random.Random) -> float:
-    """A number from one of the distributions; those with a ``q`` are rounded to its multiples."""
-    if kind == "int_uniform":
-        return generator.randint(given["min"], given["max"])
-    if kind.endswith("normal"):
-        value = generator.gauss(given["mu"], given["sigma"])
-    elif "log_uniform" in kind:
-        low, high = (math.log(given[key]) if "values" in kind else given[key] for key in ("min", "max"))
-        value = math.exp(generator.uniform(low, high))
-    else:
-        value = generator.uniform(given["min"], given["max"])
-    if kind.startswith("q_"):
-        rounded = round(value / given["q"]) * given["q"]
-        return min(max(rounded, given["min"]), given["max"]) if "min" in given else rounded
-    return value
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
-
-
-def _is_integer(value: Any) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool)
+def _between(option: str, name: str, kind: str | None, low: Any, high: Any) -> Axis:
+    """Without a distribution, integers are drawn between integers, and any number otherwise, as W&B has it."""
+    kind = kind or ("int_uniform" if type(low) is type(high) is int else "uniform")
+    integers = kind == "int_uniform"
+    for key, end in {"min": low, "max": high}.items():
+        if type(end) is not int and (integers or type(end) is not float or not math.isfinite(end)):
+            wanted = "an integer" if integers else "a number, as YAML writes it: 1.0e-3, not 1e-3"
+            raise InputError(f"{option}.{key}", end, f"expected {wanted}")
+    if low > high:
+        raise InputError(f"{option}.min", low, f"must be at most max, {high}")
+    if kind == "log_uniform_values" and low <= 0:
+        raise InputError(f"{option}.min", low, "must be above 0, as its logarithm is drawn")
+    listed = tuple(range(low, high + 1)) if integers else None
+    return Axis(name, listed, lambda generator: DRAWS[kind](generator, low, high))
 
 
 def grid(source: str, axes: Sequence[Axis]) -> list[dict[str, Any]]:

@@ -3,16 +3,17 @@
 import functools
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
+from rs_cae.commands.cache import TrainerOptions
 from rs_cae.commands.parser import live_origin, parse_sections
-from rs_cae.commands.sweeping.words import Run, option_of
+from rs_cae.commands.sweeping.runs import Run, by_option
 from rs_cae.data import TrajectoryDataModule
 from rs_cae.errors import InputError
 
-OF_THE_CAPTURE = {f"trainer.{name}" for name in ("accelerator", "devices", "num_nodes", "strategy")}
+OF_THE_TRAINER = {f"trainer.{field.name}" for field in fields(TrainerOptions)}
 """Options beside those of ``data`` that ``rs_cae cache`` takes."""
 
 
@@ -23,13 +24,13 @@ class Cache:
     Attributes:
         name: Of its folder and of its log.
         folder: Where it lies.
-        words: What follows ``python -m rs_cae cache``.
+        arguments: What follows ``python -m rs_cae cache``.
         runs: The names of the runs that read it.
     """
 
     name: str
     folder: Path
-    words: tuple[str, ...]
+    arguments: tuple[str, ...]
     runs: tuple[str, ...]
 
     @property
@@ -52,7 +53,7 @@ def caches_of(runs: Sequence[Run], folder: Path) -> tuple[list[Cache], dict[str,
     refused: dict[str, InputError] = {}
     for run in runs:
         try:
-            capture = _capture(data_words(run.words))
+            capture = _capture(_cache_arguments(run.arguments))
         except InputError as error:
             refused[run.name] = error
             continue
@@ -61,33 +62,25 @@ def caches_of(runs: Sequence[Run], folder: Path) -> tuple[list[Cache], dict[str,
     caches = []
     for number, alike in enumerate(readers.values(), 1):
         name = "cache" if len(readers) == 1 else f"cache-{number}"
-        words = (*data_words(alike[0].words, OF_THE_CAPTURE), f"--data.cache_dir={folder / name}")
-        caches.append(Cache(name, folder / name, words, tuple(run.name for run in alike)))
+        arguments = (*_cache_arguments(alike[0].arguments), f"--data.cache_dir={folder / name}")
+        caches.append(Cache(name, folder / name, arguments, tuple(run.name for run in alike)))
     return caches, refused
 
 
-def data_words(words: Sequence[str], more: set[str] | None = None) -> tuple[str, ...]:
-    """Those words of a fit that say which data it reads: configurations and options of ``data``.
-
-    Args:
-        words: What follows ``fit``.
-        more: Other options that are to be kept.
-    """
+def _cache_arguments(arguments: Sequence[str]) -> tuple[str, ...]:
+    """What ``rs_cae cache`` takes of a fit's arguments: configurations, options of ``data``, some of the trainer's."""
     kept: list[str] = []
-    keeping = False
-    for word in words:
-        option = option_of(word)
-        if option is not None:
-            keeping = option in {"config", "data", *(more or ())} or option.startswith("data.")
-        if keeping:
-            kept.append("--config" if word == "-c" else word)
+    for option, words in by_option(arguments):
+        if option in {"config", "data", *OF_THE_TRAINER} or option.startswith("data."):
+            kept += ["--config" if word == "-c" else word for word in words]
     return tuple(kept)
 
 
 @functools.lru_cache
-def _capture(words: tuple[str, ...]) -> str | None:
+def _capture(arguments: tuple[str, ...]) -> str | None:
     """What identifies the capture that these options need; None if they read a cache already."""
-    data = parse_sections("sweep", "", {"data": TrajectoryDataModule}, list(words)).data
+    of_the_data = [word for option, words in by_option(arguments) if option not in OF_THE_TRAINER for word in words]
+    data = parse_sections("sweep", "", {"data": TrajectoryDataModule}, of_the_data).data
     if data.source == "cached":
         return None
     origin = live_origin(data)

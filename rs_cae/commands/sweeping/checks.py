@@ -6,11 +6,11 @@ from collections.abc import Callable, Mapping, Sequence
 
 from rs_cae.commands.joining import Joined
 from rs_cae.commands.parser import OneLineParser
-from rs_cae.commands.sweeping.words import Run
+from rs_cae.commands.sweeping.runs import Run
 from rs_cae.errors import InputError
 
 FitParser = Callable[[Joined, list[str]], object]
-"""What takes a whole command line and does what it says."""
+"""Builds ``cli.RunCLI``; handed in because the command line imports this package."""
 
 
 def refuse_if_none_can_start(runs: Sequence[Run], refused: Mapping[str, InputError], parse: FitParser) -> None:
@@ -26,7 +26,7 @@ def refuse_if_none_can_start(runs: Sequence[Run], refused: Mapping[str, InputErr
         try:
             if run.name in refused:
                 raise refused[run.name]
-            check_fit(run.words, parse)
+            check_fit(run.arguments, parse)
         except InputError as error:
             errors.append(error)
         else:
@@ -34,8 +34,8 @@ def refuse_if_none_can_start(runs: Sequence[Run], refused: Mapping[str, InputErr
     raise errors[0]
 
 
-def check_fit(words: Sequence[str], parse: FitParser) -> None:
+def check_fit(arguments: Sequence[str], parse: FitParser) -> None:
     """Parse what follows ``fit``, and raise an InputError where that cannot be done; nothing is run or printed."""
-    OneLineParser.typed = ["fit", *words]
+    OneLineParser.typed = ["fit", *arguments]
     with contextlib.suppress(SystemExit), contextlib.redirect_stdout(io.StringIO()):
-        parse(Joined(), ["fit", *words, "--print_config"])
+        parse(Joined(), ["fit", *arguments, "--print_config"])

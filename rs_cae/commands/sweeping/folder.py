@@ -11,12 +11,11 @@ from pathlib import Path
 from typing import Any
 
 from rs_cae.atomic_files import write_json
-from rs_cae.commands.sweeping.words import Run, option_of
+from rs_cae.commands.sweeping.runs import Run, by_option
 from rs_cae.errors import InputError
 from rs_cae.run_folder import RunFolder, refuse_unwritable
 
 LOCK = ".lock"
-STARTED, FINISHED = "started", "finished"
 
 
 class SweepFolder:
@@ -48,14 +47,14 @@ class SweepFolder:
             held, folder = self._record(run), self.run(run)
             if held is None and folder.path.exists() and any(folder.path.iterdir()):
                 raise InputError("--out", self.path, f"{folder.path} is there, and no run of this sweep")
-            if held is not None and held["state"] == FINISHED and not _same(held, _described(run)):
+            if held is not None and held["ended_well"] and not _same(held, _described(run)):
                 problem = f"{run.name} is there with other options or configurations; give another folder, or remove it"
                 raise InputError("--out", self.path, problem)
 
     def is_finished(self, run: Run) -> bool:
         """Whether the very same run has been tested."""
         held = self._record(run)
-        known = held is not None and held["state"] == FINISHED and _same(held, _described(run))
+        known = held is not None and held["ended_well"] and _same(held, _described(run))
         return known and self.run(run).metrics.is_file()
 
     def begin(self, run: Run) -> None:
@@ -63,11 +62,11 @@ class SweepFolder:
         folder = self.run(run).path
         if self._record(run) is not None and folder.exists():
             shutil.rmtree(folder)
-        write_json(self._record_file(run), {"state": STARTED, **_described(run)})
+        write_json(self._record_file(run), {"ended_well": False, **_described(run)})
 
     def finish(self, run: Run) -> None:
         """Take down that a run has ended well."""
-        write_json(self._record_file(run), {**(self._record(run) or {}), "state": FINISHED})
+        write_json(self._record_file(run), {**(self._record(run) or {}), "ended_well": True})
 
     @contextmanager
     def lock(self) -> Iterator[int]:
@@ -98,24 +97,21 @@ class SweepFolder:
             held = json.loads(self._record_file(run).read_text())
         except (OSError, ValueError):
             return None
-        return held if isinstance(held, dict) and "state" in held else None
+        return held if isinstance(held, dict) and "ended_well" in held else None
 
 
 def _described(run: Run) -> dict[str, Any]:
-    """What a run is: its words, and digests of the configurations that they name."""
-    files = [Path(word) for word in configs_of(run.words)]
+    """What a run is: its arguments, and digests of the configurations that they name."""
+    files = [Path(word) for word in _configs_of(run.arguments)]
     digests = {str(file): hashlib.sha256(file.read_bytes()).hexdigest() for file in files if file.is_file()}
-    return {"words": list(run.words), "configs": digests}
+    return {"arguments": list(run.arguments), "configs": digests}
 
 
 def _same(held: dict[str, Any], described: dict[str, Any]) -> bool:
     return all(held.get(key) == value for key, value in described.items())
 
 
-def configs_of(words: Sequence[str]) -> list[str]:
+def _configs_of(arguments: Sequence[str]) -> list[str]:
     """The configuration files that a command line names."""
-    found = []
-    for word, following in zip(words, [*words[1:], ""], strict=True):
-        if option_of(word) == "config":
-            found.append(word.partition("=")[2] if "=" in word else following)
-    return found
+    named = [words for option, words in by_option(arguments) if option == "config"]
+    return [words[0].partition("=")[2] or words[-1] for words in named]

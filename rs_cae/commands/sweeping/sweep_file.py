@@ -1,6 +1,7 @@
 """A sweep file in Weights & Biases' own format."""
 
-from collections.abc import Sequence
+import os
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,9 @@ from rs_cae.errors import InputError
 METHODS = ("grid", "random")
 GOALS = ("maximize", "minimize")
 METRIC_PREFIX = "test/"
+ARGS = ("${args}", "${args_no_equals}")
+"""The words in whose place a run's parameters go, written --NAME=VALUE or --NAME VALUE."""
+
 KEYS = {
     *("method", "metric", "parameters", "command", "program", "run_cap", "early_terminate"),
     *("name", "description", "project", "entity", "apiVersion", "kind", "controller", "settings"),
@@ -31,10 +35,8 @@ class SweepFile:
         metric: The headline number that is compared, as ``metrics.json`` names it.
         maximize: Whether more of it is better.
         axes: What is varied.
-        command: The words that start a run, with macros.
-        program: What ``${program}`` stands for.
+        arguments: What follows ``fit`` in its command, one of ARGS among them.
         run_cap: At most this many runs.
-        stops_early: Whether it asks for runs to be stopped early.
     """
 
     path: Path
@@ -43,10 +45,8 @@ class SweepFile:
     metric: str
     maximize: bool
     axes: tuple[Axis, ...]
-    command: tuple[str, ...]
-    program: str
+    arguments: tuple[str, ...]
     run_cap: int | None
-    stops_early: bool
 
     def combinations(self, count: int | None, seed: int) -> list[dict[str, Any]]:
         """The values of all parameters, for each run.
@@ -77,7 +77,7 @@ def read_sweep_file(path: Path) -> SweepFile:
         raise InputError(f"{path}:", unknown[0], f"is no key of a sweep; known are {', '.join(sorted(KEYS))}")
     metric, goal = _metric(path, content.get("metric"))
     run_cap = content.get("run_cap")
-    if run_cap is not None and (not isinstance(run_cap, int) or isinstance(run_cap, bool) or run_cap < 1):
+    if run_cap is not None and (type(run_cap) is not int or run_cap < 1):
         raise InputError(f"{path}: run_cap", run_cap, "expected an integer of at least 1")
     return SweepFile(
         path=path,
@@ -86,10 +86,8 @@ def read_sweep_file(path: Path) -> SweepFile:
         metric=metric,
         maximize=goal == "maximize",
         axes=_axes(path, content.get("parameters")),
-        command=_command(path, content.get("command")),
-        program=str(content.get("program", "")),
+        arguments=_arguments(path, content.get("command")),
         run_cap=run_cap,
-        stops_early="early_terminate" in content,
     )
 
 
@@ -133,14 +131,22 @@ def _axes(path: Path, content: Any) -> tuple[Axis, ...]:
     return tuple(read_axis(str(path), str(name), described) for name, described in content.items())
 
 
-def _command(path: Path, content: Any) -> tuple[str, ...]:
-    """Its words; W&B passes over a command that is not a list, and runs another."""
+def _arguments(path: Path, content: Any) -> tuple[str, ...]:
+    """What follows ``fit``, variables replaced as by W&B's agent, which passes over a command that is not a list."""
+    option, wanted = f"{path}: command", "[python, -m, rs_cae, fit, ..., '${args}']"
     if not isinstance(content, list) or not content:
-        problem = "expected a list of words: [python, -m, rs_cae, fit, ..., '${args}']"
-        raise InputError(f"{path}: command", content or "", problem)
-    return tuple(_words(content))
-
-
-def _words(content: Sequence[Any]) -> list[str]:
-    """As text, as W&B's agent makes it."""
-    return [str(word) for word in content]
+        raise InputError(option, content or "", f"expected a list of words: {wanted}")
+    command = [str(word) for word in content]
+    before = command[: command.index("fit")] if "fit" in command else []
+    if not any("rs_cae" in word for word in before):
+        raise InputError(option, " ".join(command), f"expected {wanted}")
+    after = [
+        re.sub(r"\$\{envvar:([A-Z0-9_]*)\}", lambda found: os.environ.get(found[1], found[1]), word)
+        for word in command[len(before) + 1 :]
+    ]
+    macros = [word for word in after if word.startswith("${") and word.endswith("}")]
+    if unknown := [macro for macro in macros if macro not in ARGS]:
+        raise InputError(option, unknown[0], f"expected one of {', '.join(ARGS)}")
+    if not macros:
+        raise InputError(option, " ".join(command), "wants ${args}, where the parameters go")
+    return tuple(after)

@@ -5,7 +5,6 @@ import re
 import signal
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -27,17 +26,17 @@ class Task:
 
     Attributes:
         name: Of what it does.
-        words: What follows ``python -m rs_cae``.
+        arguments: What follows ``python -m rs_cae``.
         log: Where its output goes.
     """
 
     name: str
-    words: tuple[str, ...]
+    arguments: tuple[str, ...]
     log: Path
 
 
 @dataclass(frozen=True)
-class Ended:
+class Finished:
     """A process that has ended.
 
     Attributes:
@@ -54,10 +53,10 @@ class Ended:
 def run_side_by_side(
     tasks: Sequence[Task],
     jobs: int,
-    held: int,
+    lock_descriptor: int,
     before: Callable[[Task], None] = lambda task: None,
     environment: Mapping[str, str] | None = None,
-) -> Generator[Ended]:
+) -> Generator[Finished]:
     """Run tasks, so many at a time, and give each when it has ended.
 
     Whatever ends the iteration early stops those that are running: each is the leader of a group, so that what it has
@@ -66,7 +65,7 @@ def run_side_by_side(
     Args:
         tasks: In the order in which they start.
         jobs: How many at a time.
-        held: A descriptor that they inherit.
+        lock_descriptor: Of an open file that they inherit.
         before: Called with each before it starts.
         environment: Variables that are added to this process's.
     """
@@ -76,26 +75,26 @@ def run_side_by_side(
             while waiting and len(running) < jobs:
                 task = waiting.pop(0)
                 before(task)
-                running[_start(task, held, environment or {})] = task, time.monotonic()
+                running[_start(task, lock_descriptor, environment or {})] = task, time.monotonic()
             ended = [process for process in running if process.poll() is not None]
             for process in ended:
                 task, began = running.pop(process)
-                yield Ended(task, error_of(process.returncode, task.log), time.monotonic() - began)
+                yield Finished(task, error_of(process.returncode, task.log), time.monotonic() - began)
             if not ended:
                 time.sleep(POLL_SECONDS)
     finally:
         _stop(list(running))
 
 
-def _start(task: Task, held: int, environment: Mapping[str, str]) -> subprocess.Popen[bytes]:
+def _start(task: Task, lock_descriptor: int, environment: Mapping[str, str]) -> subprocess.Popen[bytes]:
     with task.log.open("wb") as log:
         return subprocess.Popen(
-            [sys.executable, "-m", "rs_cae", *task.words],
+            [sys.executable, "-m", "rs_cae", *task.arguments],
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=subprocess.STDOUT,
             env={**os.environ, **environment},
-            pass_fds=(held,),
+            pass_fds=(lock_descriptor,),
             start_new_session=True,
         )
 
@@ -143,9 +142,6 @@ def terminated_like_interrupted() -> Iterator[None]:
     def interrupt(number: int, frame: FrameType | None) -> None:
         raise KeyboardInterrupt
 
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
     before = signal.signal(signal.SIGTERM, interrupt)
     try:
         yield
