@@ -211,7 +211,7 @@ def test_a_search_takes_in_what_every_process_has_seen(monkeypatch, columns):
     rows = decaying(mean=3.0)
     probe = None if columns is None else first_probe(MAPS, WIDTH, columns)
     first, second = scatter_of(rows[:, :100], probe=probe), scatter_of(rows[:, 100:], probe=probe)
-    theirs = iter([torch.tensor(second.count), second.mean, second.product])
+    theirs = iter([torch.tensor(second.count), second.mean, *second.product.split(1)])
     monkeypatch.setattr(principal.processes, "world_size", lambda: 2)
     monkeypatch.setattr(principal.processes, "gather", lambda own: [own, next(theirs)])
     merged = principal._of_all_processes(first)

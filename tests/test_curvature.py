@@ -9,10 +9,10 @@ from paths import angles_by_hand, arcs, straightness_by_hand, walks
 
 from rs_cae.dynamics import (
     angles_between_steps,
-    expected_turning,
+    expected_turning_angle,
     flipped_straightness,
     rearranged_steps,
-    reordered_turning,
+    reordered_turning_angle,
     steps_gram,
     straightness,
     tortuosity,
@@ -33,14 +33,13 @@ def test_a_planted_angle_is_recovered(angle):
 @pytest.mark.parametrize("shared", [0.0, 2.0])
 def test_walks_are_told_from_their_nulls_no_more_often_than_chance_has_it(shared):
     """Samples that share their steps are no more samples of the order than one is."""
-    orders, signs = (
-        rearranged_steps(f"increment_{name}", KINDS, 199)[part] for name, part in (("shuffle", 0), ("sign_flip", 1))
-    )
+    orders = rearranged_steps("increment_shuffle", KINDS, 199).orders
+    signs = rearranged_steps("increment_sign_flip", KINDS, 199).signs
     p = []
     for seed in range(200):
         gram = steps_gram(walks(12, seed=seed) + shared * walks(1, seed=1000 + seed))
         angles = angles_between_steps(gram).mean(dim=0)
-        turning = two_sided_p(angles.diagonal(1).mean(), reordered_turning(angles, orders))
+        turning = two_sided_p(angles.diagonal(1).mean(), reordered_turning_angle(angles, orders))
         p.append([turning, two_sided_p(straightness(gram).mean(), flipped_straightness(gram, signs).mean(dim=0))])
     rates, means = (torch.tensor(p) <= 0.05).double().mean(dim=0), torch.tensor(p).mean(dim=0)
     assert (rates <= 0.105).all(), rates  # 22 of 200 or more at 0.05: 0.1 %
@@ -50,11 +49,10 @@ def test_walks_are_told_from_their_nulls_no_more_often_than_chance_has_it(shared
 def test_no_order_of_the_steps_changes_how_straight_a_path_is():
     """So that a shuffle cannot say no; signs can."""
     states = walks(drift=1.0)
-    orders, _ = rearranged_steps("increment_shuffle", KINDS, 20)
-    for order in orders:
+    for order in rearranged_steps("increment_shuffle", KINDS, 20).orders:
         shuffled = states[:, :1] + torch.nn.functional.pad(states.diff(dim=1)[:, order].cumsum(dim=1), (0, 0, 1, 0))
         torch.testing.assert_close(straightness(steps_gram(shuffled)), straightness(steps_gram(states)), **EXACT)
-    gram, (_, signs) = steps_gram(states), rearranged_steps("increment_sign_flip", KINDS, 199)
+    gram, signs = steps_gram(states), rearranged_steps("increment_sign_flip", KINDS, 199).signs
     assert two_sided_p(straightness(gram).mean(), flipped_straightness(gram, signs).mean(dim=0)) < 0.05
 
 
@@ -63,7 +61,7 @@ def test_draws_are_those_of_rearranged_paths(name):
     states = walks(samples=7)
     orders, signs = rearranged_steps(name, KINDS, 25, seed=3)
     gram = steps_gram(states)
-    turning = reordered_turning(angles_between_steps(gram).mean(dim=0), orders)
+    turning = reordered_turning_angle(angles_between_steps(gram).mean(dim=0), orders)
     straight = flipped_straightness(gram, signs)
     for draw, (order, sign) in enumerate(zip(orders, signs, strict=True)):
         steps = (sign[:, None] * states.diff(dim=1))[:, order]
@@ -79,13 +77,13 @@ def test_the_mean_over_all_orders():
     states, kinds = walks(samples=1, sublayers=6), SublayerLayout(3).transition_kinds
     angles = angles_between_steps(steps_gram(states))[0]
     every = np.mean([[angles[a, b] for a, b in pairwise(o)] for o in permutations(range(5))], axis=0)
-    np.testing.assert_allclose(expected_turning(angles), every)
+    np.testing.assert_allclose(expected_turning_angle(angles), every)
     apart = [
         [angles[a, b] for a, b in pairwise(o)]
         for even, odd in product(permutations([0, 2, 4]), permutations([1, 3]))
         for o in [[even[0], odd[0], even[1], odd[1], even[2]]]
     ]
-    np.testing.assert_allclose(expected_turning(angles, kinds), np.mean(apart, axis=0))
+    np.testing.assert_allclose(expected_turning_angle(angles, kinds), np.mean(apart, axis=0))
 
 
 def test_place_size_and_direction_do_not_matter():

@@ -9,11 +9,13 @@ import xarray as xr
 from paths import angles_by_hand, arcs, straightness_by_hand, walks
 
 from rs_cae.callbacks import Curvature, RunRecord
-from rs_cae.callbacks.curvature import curvature_findings
+from rs_cae.callbacks.curvature.findings import curvature_findings
 from rs_cae.dynamics import jackknife_interval, rearranged_steps, resampled_mean
 from rs_cae.errors import InputError
 from rs_cae.figures import FIGURES, Control
-from rs_cae.metrics.paths import GROUPS, GroupedMean, PathStatistics
+from rs_cae.figures.style import ACCENT, MEAN_COLOUR
+from rs_cae.metrics import GroupedMean, PathStatistics
+from rs_cae.metrics.paths import GROUPS
 from rs_cae.modules import AutoencoderModule
 from rs_cae.sublayers import SublayerLayout
 
@@ -76,11 +78,11 @@ def test_numbers_and_intervals_are_those_of_plain_formulas():
     torch.testing.assert_close(paths.turning, resampled_mean(angles, texts, 39), **EXACT)
     straight = torch.from_numpy(np.stack([straightness_by_hand(states), straightness_by_hand(states[:, 1:])], axis=1))
     torch.testing.assert_close(paths.straightness, resampled_mean(straight, texts, 39), **EXACT)
-    signs = rearranged_steps("increment_sign_flip", kinds, 99)[1]
+    signs = rearranged_steps("increment_sign_flip", kinds, 99).signs
     for part, steps in enumerate([states.diff(dim=1), states[:, 1:].diff(dim=1)]):
         flipped = [torch.nn.functional.pad((sign[part:, None] * steps).cumsum(dim=1), (0, 0, 1, 0)) for sign in signs]
         expected = [straightness_by_hand(path).mean() for path in flipped]
-        np.testing.assert_allclose(paths.flipped[part], expected, rtol=1e-11)
+        np.testing.assert_allclose(paths.flipped_straightness[part], expected, rtol=1e-11)
     found = curvature_findings(paths, kinds, "", 99, seed=0)
     np.testing.assert_allclose(found.variables["tortuosity"][1], 1 / straight[:, 0])
     np.testing.assert_allclose(found.variables["turning_angle_mean"][1][1:-1], angles.mean(dim=0))
@@ -130,7 +132,7 @@ def test_means_by_group_merge():
     parts[0].distributed_available_fn = lambda: True
     expected = [values.mean(dim=0), *(values[texts % 7 != group].mean(dim=0) for group in range(7))]
     torch.testing.assert_close(parts[0].compute(), torch.stack(expected), **EXACT)
-    few = GroupedMean(8, 6)
+    few = GroupedMean(8, 6, groups=7)
     few.update(values[:3], texts[:3])
     assert len(few.compute()) == 4  # groups without a text are left out
 
@@ -200,12 +202,13 @@ def test_both_spaces_are_recorded():
 
 def test_latents_of_unrelated_spaces_have_a_reason_instead():
     record, _ = recorded("per_sublayer")
-    for name, variable in record.datasets["latent"].data_vars.items():
-        assert variable.isnull().all(), name
-        assert "unrelated spaces" in variable.attrs["note"]
+    latent = record.datasets["latent"]
+    assert all(variable.isnull().all() for variable in latent.data_vars.values())
+    for name in ("turning_angle_mean", "turning_angle_mean_trajectory", "tortuosity"):
+        assert "a latent space of its own" in latent[name].attrs["note"]
     assert not any(name.startswith("latent") for name in record.headlines)
-    figure = FIGURES["latent_turning_angle"].draw(record.datasets["latent"], [])
-    assert "unrelated spaces" in figure.axes[0].texts[0].get_text().replace("\n", " ")
+    figure = FIGURES["latent_turning_angle"].draw(latent, [])
+    assert "a latent space of its own" in figure.axes[0].texts[0].get_text().replace("\n", " ")
 
 
 @pytest.mark.parametrize(("option", "value"), [("draws", 18), ("bootstrap", 38), ("seed", -1), ("seed", 2**32)])
@@ -224,6 +227,7 @@ def test_figures(name):
     axes, labels = figure.axes[0], [text.get_text() for text in figure.legends[0].get_texts()]
     assert labels[-1] == "untrained"
     assert "shuffled, attention and MLP apart" in labels
+    assert [line.get_color() for line in axes.lines if line.get_linestyle() == ":"] == [ACCENT, MEAN_COLOUR]
     curves = [line.get_ydata() for line in axes.lines]
     for variable in ("turning_angle_mean", "turning_angle_mean_null", "turning_angle_mean_trajectory"):
         assert any(np.array_equal(dataset[variable], curve, equal_nan=True) for curve in curves), variable

@@ -127,7 +127,7 @@ def test_what_is_no_checkpoint_of_a_reducer_is_refused(tmp_path, content):
 
 
 def test_another_modules_checkpoint_is_refused(tmp_path):
-    torch.save({"hyper_parameters": {"_class_path": "elsewhere.Network"}, "state_dict": {}}, tmp_path / "foreign.ckpt")
+    torch.save({"module": "Network", "state_dict": {}}, tmp_path / "foreign.ckpt")
     with pytest.raises(ValueError, match="holds Network, not one of AutoencoderModule"):
         rs_cae.load_reducer(tmp_path / "foreign.ckpt")
 

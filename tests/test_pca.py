@@ -106,7 +106,7 @@ def test_too_few_epochs_for_a_wide_stream_are_refused(place, tmp_path, monkeypat
     monkeypatch.setattr(principal, "WIDEST", WIDTH - 1)
     assert fit_words(place, tmp_path / "run", "--trainer.max_epochs=4") == 2
     error = capsys.readouterr().err.strip().splitlines()
-    assert error[-1] == "error: --trainer.max_epochs 4: must be at least 5 for this width"
+    assert error[-1] == "error: --trainer.max_epochs 4: must be at least 5 for covariances of this size"
     assert not list(tmp_path.glob("run/checkpoints/*"))
 
 
@@ -123,7 +123,7 @@ def test_an_interrupted_search_begins_again_where_epochs_are_left(place, tmp_pat
             fit_words(place, tmp_path / "run", "--trainer.max_epochs=7")
     last = tmp_path / "run/checkpoints/last.ckpt"
     assert main(["fit", f"--ckpt_path={last}", "--trainer.max_epochs=6"]) == 2
-    assert "--trainer.max_epochs 6: must be at least 7 for this width" in capsys.readouterr().err
+    assert "--trainer.max_epochs 6: must be at least 7 for covariances of this size" in capsys.readouterr().err
     assert main(["fit", f"--ckpt_path={last}", "--trainer.max_epochs=7"]) == 0
     assert torch.load(last, weights_only=True)["epoch"] == 6
     assert (load_reducer(last).variances > 0).all()

@@ -8,6 +8,8 @@ from scipy import stats
 from rs_cae.dynamics import (
     bootstrap_mean_interval,
     bootstrap_p,
+    jackknife_interval,
+    jackknife_p,
     norm_outliers,
     poisson_weights,
     standard_error_interval,
@@ -167,3 +169,10 @@ def test_what_is_unknown_of_a_sample_does_not_count():
     weights = poisson_weights(torch.arange(3), 12)
     expected = (weights[:, 0] + 3 * weights[:, 1]) / (weights[:, 0] + weights[:, 1])
     torch.testing.assert_close(metric.compute()[1:, 0], expected, equal_nan=True)
+
+
+def test_the_jackknifes_p_is_where_its_interval_ends_at_zero():
+    whole, others = torch.tensor(1.3, dtype=torch.float64), 1.3 + 0.1 * torch.randn(12, dtype=torch.float64)
+    p = float(jackknife_p(whole, others))
+    assert float(jackknife_interval(whole, others, level=1 - p)[0]) == pytest.approx(0, abs=1e-9)
+    assert jackknife_p(whole, others[:1]).isnan()

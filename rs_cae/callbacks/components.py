@@ -56,7 +56,7 @@ def _add_cumulative(found: Findings, targets: Moments, coefficients: Moments, ra
     meaning = "explained variance with so many components, pooled over sublayers, raw units"
     found.add_with_interval("cumulative_explained_variance", "component", value, interval, meaning, null=chance)
     many = min(MANY, width)
-    if components >= many:
+    if components >= many and many < width:  # all directions keep all
         low, high = (float(end[many - 1]) for end in interval)
         headline = Headline(float(value[many - 1]), "1", low, high, null=many / width)
         subject = f"Explained variance with {many} of {width} components"

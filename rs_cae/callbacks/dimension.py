@@ -9,13 +9,12 @@ from rich.progress import Progress
 from torch import Tensor
 
 from rs_cae import processes
-from rs_cae.callbacks.dynamics.callback import LEAST_TEXTS
-from rs_cae.callbacks.dynamics.depth import PARTS, part_mean
+from rs_cae.callbacks.depth import PARTS, part_mean
 from rs_cae.callbacks.run_record import RunRecord
-from rs_cae.callbacks.verdicts import Verdict, with_sentence
+from rs_cae.callbacks.verdicts import LEAST_TEXTS, Verdict, with_sentence
 from rs_cae.dynamics.dimension import LEAST_STATES, intrinsic_dimensions
 from rs_cae.dynamics.resampling import half_samples, standard_error_interval
-from rs_cae.errors import InputError
+from rs_cae.errors import refuse_below, refuse_other_seeds
 from rs_cae.metrics.samples import PerSample
 from rs_cae.results import Findings, Headline, depth_coordinates
 from rs_cae.stream.trajectories import TrajectoryBatch
@@ -40,7 +39,6 @@ VERDICTS = {
         below="fewer than these have, so the states are curved or clustered",
     ),
 }
-THIRDS = ("first", "middle", "last")
 
 
 class IntrinsicDimension(Callback):
@@ -60,11 +58,9 @@ class IntrinsicDimension(Callback):
     """
 
     def __init__(self, samples: int = 1000, halves: int = 20, seed: int = 0) -> None:
-        for option, value, least in (("samples", samples, LEAST_STATES), ("halves", halves, 2), ("seed", seed, 0)):
-            if value < least:
-                raise InputError(f"--intrinsic_dimension.{option}", value, f"must be at least {least}")
-        if seed >= 2**32:
-            raise InputError("--intrinsic_dimension.seed", seed, "must be below 2^32")
+        least, given = {"samples": LEAST_STATES, "halves": 2}, {"samples": samples, "halves": halves}
+        refuse_below("intrinsic_dimension", least, given)
+        refuse_other_seeds("intrinsic_dimension", seed)
         self.samples, self.halves, self.seed = samples, halves, seed
 
     def on_test_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -132,10 +128,9 @@ def dimension_findings(states: Tensor, halves: list[Tensor], seed: int, bar: Pro
 
 def _add_headlines(found: Findings, name: str, draws: Tensor, null: Tensor) -> None:
     """Means over parts of depth of draws [1 + halves, sublayers]; the interval decides."""
-    for part, (_, third, skips) in PARTS.items():
+    for part, described in PARTS.items():
         values = part_mean(draws, part)
         low, high = standard_error_interval(values[0], values[1:])
         headline = Headline(float(values[0]), "1", float(low), float(high), float(part_mean(null, part)))
-        where = f"{THIRDS[third]} third of depth{' without the embedding' if skips else ''}"
-        subject = f"{MEANINGS[name].capitalize()}, {where}"
+        subject = f"{MEANINGS[name].capitalize()}, {described.words}"
         found.headlines[f"{name}_{part}"] = with_sentence(headline, subject, VERDICTS[name])

@@ -11,8 +11,10 @@ from rs_cae.callbacks.run_record import RunRecord
 from rs_cae.callbacks.verdicts import Verdict, with_sentence
 from rs_cae.dynamics import variance
 from rs_cae.dynamics.moments import Moments
-from rs_cae.dynamics.resampling import jackknife_interval
-from rs_cae.metrics.reconstruction import GroupedMoments, ReconstructionMoments
+from rs_cae.dynamics.resampling import jackknife_interval, jackknife_p
+from rs_cae.errors import refuse_below
+from rs_cae.metrics.grouped import GroupedMoments
+from rs_cae.metrics.reconstruction import ReconstructionMoments
 from rs_cae.modules import reducer_of
 from rs_cae.results import Findings, Headline, depth_coordinates
 from rs_cae.stream.trajectories import TrajectoryBatch
@@ -28,6 +30,14 @@ KEPT = Verdict(
 )
 
 
+BEYOND_DEPTH = Verdict(
+    null="the mean of each sublayer, for all its states,",
+    above="nearer to the states than that mean",
+    undecided="not told apart from that mean",
+    below="farther from the states than that mean",
+)
+
+
 class ExplainedVariance(Callback):
     """Explained variance and r2 per sublayer and pooled, in raw and in standardized units, with jackknife intervals.
 
@@ -35,10 +45,14 @@ class ExplainedVariance(Callback):
 
     Args:
         groups: Groups into which the test texts are dealt; an interval's standard error comes from leaving out one
-            group at a time.
+            group at a time. At least 2.
+
+    Raises:
+        InputError: If there are fewer.
     """
 
     def __init__(self, groups: int = 20) -> None:
+        refuse_below("explained_variance", {"groups": 2}, {"groups": groups})
         self.groups = groups
 
     def on_test_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -71,24 +85,37 @@ class ExplainedVariance(Callback):
         for name, (value, low, high) in values.items():
             dimension = "sublayer" if value.ndim else ""
             found.add_with_interval(name, dimension, value, (low, high), name.replace("_", " "))
-        of_depth, of_depth_standardized = (
-            float(variance.r2_of_sublayer_means(states.pooled())) for states, _ in (raw, standardized)
-        )
-        for name, (subject, null) in {
-            "explained_variance_pooled": ("Explained variance of the test states", 0.0),
-            "explained_variance_standardized_pooled": ("Explained variance in standardized units", 0.0),
-            "r2_pooled": ("r2 of the test states about their grand mean", of_depth),
-            "r2_standardized_pooled": ("r2 in standardized units", of_depth_standardized),
+        for name, subject in {
+            "explained_variance_pooled": "Explained variance of the test states",
+            "explained_variance_standardized_pooled": "Explained variance in standardized units",
         }.items():
-            ends = [float(end) for end in values[name]]
-            headline = Headline(ends[0], "1", low=ends[1], high=ends[2], null=null)
-            found.headlines[name] = with_sentence(headline, subject, KEPT)
+            number, bottom, top = map(float, values[name])
+            known = Headline(number, "1", bottom, top, null=0.0)
+            found.headlines[name] = with_sentence(known, subject, KEPT)
+        for name, subject, moments in (
+            ("r2_pooled", "r2 of the test states about their grand mean", raw),
+            ("r2_standardized_pooled", "r2 in standardized units", standardized),
+        ):
+            number, bottom, top = map(float, values[name])
+            known = Headline(number, "1", bottom, top, *_beyond_depth(*moments))
+            found.headlines[name] = with_sentence(known, subject, BEYOND_DEPTH)
         record, layout = RunRecord.of(trainer), trainer.datamodule.layout  # type: ignore[attr-defined]
         record.add_findings("latent", found, depth_coordinates(layout))
         (coefficients,) = self.coefficients.moments()
         along = component_findings(standardized[0], coefficients, scale[:, 0], reducer.shares_latent_space)
         numbers = {"component": range(1, 1 + reducer.components)} if reducer.components else {}
         record.add_findings("latent", along, depth_coordinates(layout) | numbers)
+
+
+def _beyond_depth(targets: Moments, residuals: Moments) -> tuple[float, float]:
+    """The r2 of knowing the depth alone, and p of the difference, which both owe to the same texts."""
+
+    def difference(states: Moments, errors: Moments) -> Tensor:
+        return variance.r2_pooled(states, errors) - variance.r2_of_sublayer_means(states)
+
+    whole = difference(targets.pooled(), residuals.pooled()).squeeze(0)
+    p = jackknife_p(whole, difference(targets.leave_one_out(), residuals.leave_one_out()))
+    return float(variance.r2_of_sublayer_means(targets.pooled())), float(p)
 
 
 RAW: dict[str, Statistic] = {

@@ -11,6 +11,7 @@ from rs_cae.callbacks.run_record import RunRecord
 from rs_cae.dynamics.alignment import align_sublayers
 from rs_cae.dynamics.kinematics import velocity
 from rs_cae.dynamics.resampling import bootstrap_mean_interval
+from rs_cae.errors import refuse_below, refuse_other_seeds
 from rs_cae.metrics.samples import PerSample
 from rs_cae.modules import reducer_of
 from rs_cae.results import Findings, Headline, depth_coordinates
@@ -27,13 +28,18 @@ class LatentTrajectory(Callback):
     aligned, a distance.
 
     Args:
-        bootstrap: Resamples of the texts behind each interval.
-        seed: Seed of the resamples.
+        bootstrap: Resamples of the texts behind each interval, at least 39.
+        seed: Seed of the resamples, from 0 to 2^32 - 1.
         align: ``procrustes`` rotates and shifts the latents of each sublayer, where they live in a space of their own,
             onto those of the one before; distances are then what no such motion explains. ``none`` leaves them NaN.
+
+    Raises:
+        InputError: If a number is too small.
     """
 
     def __init__(self, bootstrap: int = 1000, seed: int = 0, align: Literal["none", "procrustes"] = "none") -> None:
+        refuse_below("latent_trajectory", {"bootstrap": 39}, {"bootstrap": bootstrap})
+        refuse_other_seeds("latent_trajectory", seed)
         self.bootstrap = bootstrap
         self.seed = seed
         self.align = align

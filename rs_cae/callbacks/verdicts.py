@@ -11,6 +11,9 @@ from rs_cae.results import Headline
 
 SIGNIFICANT = 0.05
 
+LEAST_TEXTS = 10
+"""With fewer there is no resampled interval and no p: a bootstrap of so few texts finds everything significant."""
+
 
 class Verdict(NamedTuple):
     """What it means where a number lies.

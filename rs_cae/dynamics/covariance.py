@@ -8,6 +8,9 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+OVERSAMPLING = 20
+"""Vectors of a probe more than axes that are asked for, which makes these exact sooner."""
+
 
 @dataclass
 class Scatter:
@@ -56,6 +59,10 @@ class Scatter:
             return
         self.product += other.product
         self._move(other.count, other.mean)
+
+    def seen_by(self, probe: Tensor) -> Scatter:
+        """The product of a scatter that is kept whole with a probe [maps, width, probes]."""
+        return Scatter(self.count, self.mean, self.product @ probe, probe)
 
     def _move(self, count: int, mean: Tensor) -> None:
         """Add what lies between both means, and go to the mean of all."""
@@ -111,6 +118,19 @@ def principal_axes(scatter: Scatter, axes: int) -> PrincipalAxes:
         directions.append((vectors * largest.sign()).T)
         variances.append(values[-axes:].flip(0).clamp(min=0) / (scatter.count - 1))
     return PrincipalAxes(scatter.mean.clone(), torch.stack(directions), torch.stack(variances))
+
+
+def leading_axes(scatter: Scatter, axes: int, steps: int = 12) -> PrincipalAxes:
+    """The first principal axes of a scatter that is kept whole, where a few of many are wanted.
+
+    By subspace iteration with as many vectors more as ``OVERSAMPLING``; ``eigh`` would take width^3 steps for each map.
+    Exact where that is the whole width, else as exact as the variances fall.
+    """
+    maps, width = scatter.mean.shape
+    probe = first_probe(maps, width, min(width, axes + OVERSAMPLING), device=scatter.mean.device)
+    for _ in range(steps):
+        probe = next_probe(scatter.seen_by(probe))
+    return principal_axes(scatter.seen_by(probe), axes)
 
 
 def first_probe(maps: int, width: int, columns: int, seed: int = 0, device: torch.device | None = None) -> Tensor:

@@ -7,6 +7,7 @@ mean would vary far too little. Source: turning and length of paths are textbook
 """
 
 from itertools import pairwise
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -60,7 +61,7 @@ def angles_between_steps(gram: Tensor) -> Tensor:
     return cosine.acos().rad2deg()
 
 
-def successive(angles: Tensor) -> Tensor:
+def successive_angles(angles: Tensor) -> Tensor:
     """Those [..., steps - 1] of the angles [..., steps, steps] that are between a step and the next one."""
     return angles.diagonal(offset=1, dim1=-2, dim2=-1)
 
@@ -83,7 +84,7 @@ def turning_angle(trajectories: Tensor) -> Tensor:
         >>> turning_angle(torch.tensor([[[0.0, 0.0], [1.0, 0.0], [2.0, 0.0], [2.0, 1.0]]]))
         tensor([[ 0., 90.]], dtype=torch.float64)
     """
-    return successive(angles_between_steps(steps_gram(trajectories)))
+    return successive_angles(angles_between_steps(steps_gram(trajectories)))
 
 
 def straightness(gram: Tensor) -> Tensor:
@@ -102,21 +103,33 @@ def straightness(gram: Tensor) -> Tensor:
     return (gram.sum(dim=(-2, -1)).clamp(min=0).sqrt() / lengths).clamp(max=1)
 
 
-def tortuosity(straightness: Tensor) -> Tensor:
+def tortuosity(straight: Tensor) -> Tensor:
     """Path length over end-to-end distance, the inverse of straightness: 1 if straight.
 
     The tortuosity of a mean straightness is the harmonic mean of the samples' tortuosities. Averaging so is ours.
 
     Args:
-        straightness: [...], as of ``straightness``, or means of it.
+        straight: [...], as of ``straightness``, or means of it.
 
     Returns:
         [...], at least 1; NaN where the path ends where it began, but for rounding.
     """
-    return torch.where(straightness > ROUNDING**0.5, 1 / straightness, torch.nan)
+    return torch.where(straight > ROUNDING**0.5, 1 / straight, torch.nan)
 
 
-def rearranged_steps(name: str, kinds: list[str], draws: int = 1000, seed: int = 0) -> tuple[Tensor, Tensor]:
+class RearrangedSteps(NamedTuple):
+    """Draws of a null model of steps.
+
+    Attributes:
+        orders: [draws, steps], which step comes first, second, ...
+        signs: [draws, steps], what each is multiplied with, 1 or -1.
+    """
+
+    orders: Tensor
+    signs: Tensor
+
+
+def rearranged_steps(name: str, kinds: list[str], draws: int = 1000, seed: int = 0) -> RearrangedSteps:
     """Draws of a null model of steps, to be applied to all samples alike.
 
     Args:
@@ -124,17 +137,14 @@ def rearranged_steps(name: str, kinds: list[str], draws: int = 1000, seed: int =
         kinds: Kind of each transition.
         draws: How many.
         seed: Of the draws.
-
-    Returns:
-        Which step comes first, second, ... and the sign of each, both [draws, steps].
     """
     generators = (np.random.default_rng([seed, draw]) for draw in range(draws))
     drawn = [SURROGATES[name].draw(generator, np.asarray(kinds)) for generator in generators]
     orders, signs = (np.stack([getattr(part, field) for part in drawn]) for field in ("order", "sign"))
-    return torch.from_numpy(orders), torch.from_numpy(signs)
+    return RearrangedSteps(torch.from_numpy(orders), torch.from_numpy(signs))
 
 
-def reordered_turning(angles: Tensor, orders: Tensor) -> Tensor:
+def reordered_turning_angle(angles: Tensor, orders: Tensor) -> Tensor:
     """Mean turning angle of the same steps in other orders.
 
     Args:
@@ -148,8 +158,8 @@ def reordered_turning(angles: Tensor, orders: Tensor) -> Tensor:
     return angles[orders[:, :-1], orders[:, 1:]].nanmean(dim=1)
 
 
-def expected_turning(angles: Tensor, kinds: list[str] | None = None) -> Tensor:
-    """Mean turning angle at each inner sublayer over all orders of the steps, of which ``reordered_turning`` has some.
+def expected_turning_angle(angles: Tensor, kinds: list[str] | None = None) -> Tensor:
+    """Mean turning angle at each inner sublayer over all orders of the steps; ``reordered_turning_angle`` has some.
 
     Args:
         angles: [steps, steps] in degrees.

@@ -60,6 +60,24 @@ def jackknife_interval(whole: Tensor, leave_one_out: Tensor, level: float = 0.95
     return whole - half, whole + half
 
 
+def jackknife_p(whole: Tensor, leave_one_out: Tensor) -> Tensor:
+    """Two-sided p of a statistic being 0, by the standard error and Student's t of ``jackknife_interval``.
+
+    Args:
+        whole: [...], the statistic of all texts.
+        leave_one_out: [groups, ...], the statistic without each group.
+
+    Returns:
+        [...]; NaN with fewer than two groups.
+    """
+    groups = len(leave_one_out)
+    if groups < 2:
+        return torch.full_like(whole, torch.nan)
+    spread = (leave_one_out - leave_one_out.mean(dim=0)).square().sum(dim=0)
+    ratio = whole.abs() / ((groups - 1) / groups * spread).sqrt()
+    return torch.as_tensor(2 * student.sf(ratio.cpu(), groups - 1)).to(whole)
+
+
 def poisson_weights(texts: Tensor, draws: int, seed: int = 0) -> Tensor:
     """How often each text is drawn in each resample, when resamples are made while the texts go by.
 

@@ -73,7 +73,13 @@ def draw_by_kind(results: xr.Dataset, controls: Sequence[Control], curves: Seque
 
 
 def draw_curve(
-    axes: Axes, results: xr.Dataset, curve: Curve, colour: str, marker: str = "o", kind: str | None = None
+    axes: Axes,
+    results: xr.Dataset,
+    curve: Curve,
+    colour: str,
+    marker: str = "o",
+    kind: str | None = None,
+    null_colour: str = "black",
 ) -> None:
     """A curve with its interval and its null.
 
@@ -84,6 +90,7 @@ def draw_curve(
         colour: Of line and band.
         marker: Of each value.
         kind: Of the transitions that are drawn; all if None.
+        null_colour: Of its null; another than black where each curve has its own.
     """
     depth, values, chosen = _values(results, curve.name, kind)
     ends = [f"{curve.name}_{end}" for end in ("low", "high")]
@@ -97,7 +104,7 @@ def draw_curve(
     if null in results:
         values = results[null].values[chosen]
         look: dict[str, Any] = {
-            "color": "black",
+            "color": null_colour,
             "linestyle": ":",
             "linewidth": 1.3,
             "zorder": 4,

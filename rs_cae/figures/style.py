@@ -17,6 +17,7 @@ from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter
 WITHIN = "#1b7837"
 ACROSS = "#2166ac"
 ACCENT = "#7b3294"
+MEAN_COLOUR = "#b35806"  # of the mean trajectory
 GREY = "0.55"
 DEPTH_MAP = "viridis"
 SIGNED_MAP = "RdBu_r"
@@ -142,6 +143,15 @@ def start_at_zero(axes: Axes, values: np.ndarray) -> None:
     known = values[np.isfinite(values)]
     if known.size and known.min() >= 0 and known.max() > 0:
         axes.set_ylim(bottom=0)
+
+
+def degrees(axes: Axes, values: np.ndarray) -> None:
+    """A vertical axis of angles, with marks that are angles that one knows."""
+    low, high = axes.get_ylim()
+    axes.set_ylim(max(low, -4.0), min(high, 184.0))
+    spread = min(high, 184.0) - max(low, -4.0)
+    step = next((step for step in (5, 10, 15, 30) if spread <= 6 * step), 45)
+    axes.set_yticks([mark for mark in range(0, 181, step) if low <= mark <= high])
 
 
 def mean_of_known(values: np.ndarray, axis: int) -> np.ndarray:

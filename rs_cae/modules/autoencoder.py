@@ -131,8 +131,12 @@ class AutoencoderModule(ReducerModule):
     @torch.no_grad()
     def on_train_start(self) -> None:
         """Let the weights that training starts from be the first candidates for the best ones."""
+        if self.noise:
+            torch.manual_seed(torch.initial_seed() + processes.rank())  # no process has another's noise
         if self.trainer.global_step:
             return
+        self.best_loss.fill_(torch.inf)
+        self.waited.zero_()
         for batch in self.data.batches("validation", self.device):
             self.validation_step(batch, 0)
         self.keep_best(self.loss_by_map(self.val_errors.compute()[0]))

@@ -1,6 +1,7 @@
 """What all modules share, whatever they fit: the standardization, the reconstruction's error, and what is logged."""
 
 from collections.abc import Mapping
+from typing import Any
 
 import torch
 from lightning import LightningModule
@@ -18,8 +19,9 @@ from rs_cae.stream.trajectories import TrajectoryBatch
 class ReducerModule(LightningModule):
     """Fits a reducer.
 
-    Logs, of the validation texts, ``val/loss``, the mean squared error in standardized units, ``val/best_loss``, the
-    lowest so far, by which checkpoints are chosen, and ``val/explained_variance``, pooled over sublayers in raw units.
+    Logs, of the validation texts, ``val/loss``, the mean squared error in standardized units (or what an autoencoder's
+    ``loss`` makes of it), ``val/best_loss``, the lowest so far, by which checkpoints are chosen, and
+    ``val/explained_variance``, pooled over sublayers in raw units.
 
     Args:
         reducer: What is fitted, and what a test is about.
@@ -96,13 +98,15 @@ class ReducerModule(LightningModule):
 
     def test_step(self, batch: TrajectoryBatch, batch_index: int) -> Mapping[str, Tensor]:
         """What callbacks ask for of a test batch."""
-        latents = self.reducer.encode(batch.states)
-        coefficients = self.reducer.coefficients(self.reducer.standardizer(batch.states))
-        return {
-            "latents": latents,
-            "reconstructions": self.reducer.decode(latents),
-            "coefficients": coefficients,
-        }
+        with torch.autocast(batch.states.device.type, enabled=False):  # what is measured is not to be rounded
+            latents = self.reducer.encode(batch.states)
+            coefficients = self.reducer.coefficients(self.reducer.standardizer(batch.states))
+            reconstructions = self.reducer.decode(latents)
+        return {"latents": latents, "reconstructions": reconstructions, "coefficients": coefficients}
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Say which module this is, for ``load_reducer``."""
+        checkpoint["module"] = type(self).__name__
 
 
 def reducer_of(module: LightningModule) -> Reducer:

@@ -32,8 +32,7 @@ def load_reducer(path: Path | str) -> Reducer:
         content = torch.load(file, map_location="cpu", weights_only=True, mmap=True)
     except (RuntimeError, EOFError, pickle.UnpicklingError) as error:
         raise ValueError(f"{file} is no checkpoint of rs_cae, or is damaged") from error
-    held = content.get("hyper_parameters", {}) if isinstance(content, dict) else {}
-    name = str(held.get("_class_path", "")).rpartition(".")[2]
+    name = content.get("module", "") if isinstance(content, dict) else ""
     if name not in MODULES:
         raise ValueError(f"{file} holds {name or 'no module'}, not one of {', '.join(MODULES)}")
     module = MODULES[name].load_from_checkpoint(file, map_location="cpu", weights_only=True)

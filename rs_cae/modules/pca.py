@@ -1,5 +1,7 @@
 """PCA, fitted by passes over the train set: no gradient, no optimizer."""
 
+import torch
+from torch import Tensor
 from torch.optim import SGD, Optimizer
 
 from rs_cae.errors import InputError
@@ -12,14 +14,16 @@ from rs_cae.stream.trajectories import TrajectoryBatch
 
 
 class PCAModule(ReducerModule):
-    """Fits principal components in one epoch, whatever ``--trainer.max_epochs`` allows; a few above 16,384 units.
+    """Fits principal components in one epoch, whatever ``--trainer.max_epochs`` allows.
+
+    Where covariances would be too large, in five: see ``rs_cae.modules.principal``.
 
     Args:
         width: Units of the residual stream; set from the data.
         sublayers: Places at which it is read; set from the data.
         bottleneck: Components that are the latents.
         scope: ``shared``: one PCA of the states of all sublayers; ``per_sublayer``: one of each.
-        components: Components that are kept, at least the bottleneck, at most the width.
+        components: Components that are kept: raised to the bottleneck, cut at the width.
         standardize: ``per_sublayer`` divides each sublayer by its train RMS; ``global`` centres and divides all alike;
             ``none`` leaves raw states, of which the late sublayers then have most of the variance.
 
@@ -42,13 +46,15 @@ class PCAModule(ReducerModule):
         super().__init__(reducer)
         self.save_hyperparameters()
         self.automatic_optimization = False
+        self.found = True  # unless a fit says otherwise
 
     def on_train_start(self) -> None:
         """Begin the first pass."""
+        self.found = False
         self.search = AxesSearch(self.reducer.maps, self.reducer.width, self.reducer.components, self.device)
         allowed, needed = self.trainer.max_epochs, self.trainer.current_epoch + self.search.passes
         if allowed is not None and 0 <= allowed < needed:
-            raise InputError("--trainer.max_epochs", allowed, f"must be at least {needed} for this width")
+            raise InputError("--trainer.max_epochs", allowed, f"must be at least {needed} for covariances of this size")
 
     def training_step(self, batch: TrajectoryBatch, batch_index: int) -> None:
         """Take in a batch; with the last one of the last pass, set the components and stop."""
@@ -58,8 +64,13 @@ class PCAModule(ReducerModule):
             axes = self.search.end_pass()
             if axes is not None:
                 self.reducer.set_axes(axes)
+                self.found = True
                 self.trainer.should_stop = True
                 del self.search  # and with it the covariances
+
+    def keep_best(self, losses: Tensor) -> Tensor:
+        """Nothing is the best before the last pass."""
+        return losses if self.found else torch.full_like(losses, torch.inf)
 
     def configure_optimizers(self) -> Optimizer:
         """One that changes nothing, whose steps count passes: Lightning saves no checkpoint before a step."""

@@ -13,13 +13,14 @@ from rs_cae.callbacks.dynamics.information import INTERVAL_UNITS, InformationPla
 from rs_cae.callbacks.dynamics.rotations import rotation_findings
 from rs_cae.callbacks.dynamics.vectors import correlation_findings, kinematics_findings
 from rs_cae.callbacks.run_record import RunRecord
+from rs_cae.callbacks.verdicts import LEAST_TEXTS
 from rs_cae.dynamics.estimators import Estimator
 from rs_cae.dynamics.exchange import cosine_beyond_exchange
 from rs_cae.dynamics.kinematics import Kinematics
 from rs_cae.dynamics.resampling import resampled_mean
 from rs_cae.dynamics.rotations import rotation_count
 from rs_cae.dynamics.surrogates import SURROGATES
-from rs_cae.errors import InputError
+from rs_cae.errors import refuse_below, refuse_other_seeds
 from rs_cae.metrics.resampled import MeanKinematics, ResampledMean, ResampledUnits, UnitBootstrap
 from rs_cae.metrics.samples import PerSample
 from rs_cae.metrics.transitions import TransitionStatistics
@@ -31,9 +32,6 @@ WHOLE_SAMPLES = 256
 
 SINGLE_SAMPLES = 64
 """Of these, for the null of single samples' rotation counts."""
-
-LEAST_TEXTS = 10
-"""With fewer there is no resampled interval and no p: a bootstrap of so few texts finds everything significant."""
 
 
 class Dynamics(Callback):
@@ -62,14 +60,11 @@ class Dynamics(Callback):
         bootstrap: int = 1000,
         seed: int = 0,
     ) -> None:
-        least = {"mi_units": 1, "mi_samples": 10, "mi_halves": 2, "surrogates": 19, "bootstrap": 39, "seed": 0}
+        least = {"mi_units": 1, "mi_samples": 10, "mi_halves": 2, "surrogates": 19, "bootstrap": 39}
         given = {"mi_units": mi_units, "mi_samples": mi_samples, "mi_halves": mi_halves}
-        given |= {"surrogates": surrogates, "bootstrap": bootstrap, "seed": seed}
-        for option, value in given.items():
-            if value is not None and value < least[option]:
-                raise InputError(f"--dynamics.{option}", value, f"must be at least {least[option]}")
-        if seed >= 2**32:
-            raise InputError("--dynamics.seed", seed, "must be below 2^32")
+        given |= {"surrogates": surrogates, "bootstrap": bootstrap}
+        refuse_below("dynamics", least, given)
+        refuse_other_seeds("dynamics", seed)
         self.mi_estimator, self.mi_units = mi_estimator, mi_units
         self.mi_samples, self.mi_halves = mi_samples, mi_halves
         self.surrogates, self.bootstrap, self.seed = surrogates, bootstrap, seed

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from rs_cae import processes
-from rs_cae.callbacks.dynamics.depth import WITHOUT_EMBEDDING, part_mean
+from rs_cae.callbacks.depth import WITHOUT_EMBEDDING, part_mean
 from rs_cae.callbacks.verdicts import Verdict, with_sentence
 from rs_cae.dynamics.estimators import Estimator
 from rs_cae.dynamics.information import information_of_unrelated_updates, mutual_information, tied_share

@@ -5,7 +5,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from rs_cae.callbacks.dynamics.depth import WITHOUT_EMBEDDING
+from rs_cae.callbacks.depth import WITHOUT_EMBEDDING
 from rs_cae.callbacks.verdicts import SIGNIFICANT, Verdict, with_sentence
 from rs_cae.dynamics.resampling import percentile_interval, standard_error_interval
 from rs_cae.dynamics.rotations import WALK_TURNS, rotation_count, turning

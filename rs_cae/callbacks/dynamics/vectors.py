@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from rs_cae.callbacks.dynamics.depth import PARTS, WITHOUT_EMBEDDING, part_mean
+from rs_cae.callbacks.depth import PARTS, WITHOUT_EMBEDDING, part_mean
 from rs_cae.callbacks.verdicts import Verdict, compare_with_null
 from rs_cae.dynamics.correlation import (
     TransitionMoments,
