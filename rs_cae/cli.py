@@ -17,7 +17,7 @@ from rs_cae import processes
 from rs_cae.callbacks import ANALYSES, ReadTokens, RunRecord
 from rs_cae.callbacks.wandb_logger import finish, run_of_agent, wandb_logger
 from rs_cae.commands import cache, report, sweep, verify
-from rs_cae.commands.checks import refuse_without_validation
+from rs_cae.commands.checks import refuse_unfit_trainer
 from rs_cae.commands.joining import Joined, join_run
 from rs_cae.commands.messages import constructor_problem
 from rs_cae.commands.notices import silence
@@ -153,7 +153,7 @@ class RunCLI(LightningCLI):
 
     def before_fit(self) -> None:
         """Read the corpora, so that whatever is wrong with them is said before anything is written."""
-        refuse_without_validation(self.trainer)
+        refuse_unfit_trainer(self.trainer)
         stages = ["fit", "test"] if self.config.fit.test_after else ["fit"]
         self._begin(stages)
 

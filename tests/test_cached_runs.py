@@ -36,7 +36,7 @@ def cached(folder):
 def losses(run_dir):
     with (run_dir / "logs/fit/version_0/metrics.csv").open() as file:
         rows = list(csv.DictReader(file))
-    names = [f"{split}/{name}" for split in ("train", "val") for name in ("loss", "explained_variance")]
+    names = ["train/loss", "val/loss", "val/best_loss", "val/explained_variance"]
     found = {name: [row[name] for row in rows if row[name]] for name in names}
     assert all(len(values) == 2 for values in found.values())
     return found

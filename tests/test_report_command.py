@@ -13,9 +13,9 @@ from rs_cae.results import control_label, open_dataset
 
 @pytest.fixture(scope="module")
 def runs(place):
-    """A run, and one of its untrained twin, tested without figures."""
+    """A PCA, which has every figure, and an autoencoder of the untrained twin, tested without figures."""
     folders = {}
-    for name, words in {"run": [], "untrained": ["--data.random_init=true"]}.items():
+    for name, words in {"run": ["--model=PCAModule"], "untrained": ["--data.random_init=true"]}.items():
         folders[name] = place.folder / name
         assert place.fit(folders[name], *words, "--trainer.max_epochs=1") == 0
         assert not list((folders[name] / "figures").glob("*.png"))

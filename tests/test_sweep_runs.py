@@ -204,6 +204,7 @@ def test_what_is_no_fit_is_told(monkeypatch):
 def test_under_wandbs_agent_a_run_is_logged_to_the_agents_run(place, tmp_path, monkeypatch):
     import wandb
 
+    wandb.teardown()  # what an earlier run in this process has read of the environment
     logged = {}
     monkeypatch.setenv("WANDB_MODE", "offline")
     monkeypatch.setenv("WANDB_SWEEP_ID", "sweep1")

@@ -17,7 +17,8 @@ from rs_cae.modules import reducer_of
 from rs_cae.results import Findings, Headline, depth_coordinates
 from rs_cae.stream.trajectories import TrajectoryBatch
 
-UNRELATED = "each sublayer has a latent space of its own: see --latent_trajectory.align"
+UNRELATED = "each sublayer has a latent space of its own"
+REMEDY = "see --latent_trajectory.align"
 ALIGNED = "latents of each sublayer were rotated and shifted onto those of the one before"
 
 
@@ -76,9 +77,11 @@ class LatentTrajectory(Callback):
         reducer = reducer_of(pl_module)
         nowhere = torch.full_like(latents, torch.nan)
         where, note = (latents, "") if reducer.shares_latent_space else (nowhere, UNRELATED)
-        self._add_mean(found, "mean_trajectory", "sublayer latent", where, texts, "latents, mean over samples", note)
-        if not reducer.shares_latent_space and self.align == "procrustes":
-            where, note = align_sublayers(latents), ALIGNED
+        words = note and f"{note}, and no mean trajectory"
+        self._add_mean(found, "mean_trajectory", "sublayer latent", where, texts, "latents, mean over samples", words)
+        if note:
+            aligned = self.align == "procrustes"
+            where, note = (align_sublayers(latents), ALIGNED) if aligned else (nowhere, f"{note}: {REMEDY}")
         steps = velocity(where)
         meaning = "distance between successive sublayers, mean over samples"
         self._add_mean(found, "layer_distance", "transition", steps, texts, meaning, note)

@@ -13,6 +13,8 @@ def silence() -> None:
         ".*does not have many workers.*",
         ".*LightningCLI's args parameter.*",
         ".*isinstance.treespec.*",
+        "The dirpath has changed from .*",
+        "Checkpoint directory .* exists and is not empty.*",
         ".*callbacks used to create the.*",
         ".*It is recommended to use .self.log.*sync_dist=True.*",
         "The number of training batches .* is smaller than the logging interval.*",

@@ -20,6 +20,7 @@ from rs_cae.figures.style import (
     depth_of,
     label_depth,
     legend_below,
+    log_if_wide,
     say_nothing_to_show,
     single_panel,
 )
@@ -143,7 +144,7 @@ def draw_layer_distance(latent: xr.Dataset, controls: Sequence[Control] = ()) ->
     if not np.isfinite(distance).any():
         say_nothing_to_show(axes, latent["layer_distance"].attrs.get("note", "no distance is known"))
     label_depth(axes)
-    axes.set_ylim(bottom=0)
+    log_if_wide(axes, np.concatenate([distance, low]))
     axes.set_ylabel("distance [latent units]", fontsize=9)
     axes.set_title("Distance between successive sublayers", fontsize=10)
     legend_below(figure)

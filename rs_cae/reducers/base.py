@@ -2,7 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 from huggingface_hub import PyTorchModelHubMixin
 from torch import Tensor, nn
@@ -41,6 +41,8 @@ class Reducer(nn.Module, PyTorchModelHubMixin, ABC):
         self.bottleneck = bottleneck
         self.scope = scope
         self.standardizer = Standardizer(width, sublayers, standardize)
+        if isinstance(self._hub_mixin_config, dict):
+            self._hub_mixin_config["reducer"] = type(self).__name__  # for ``load_reducer``
 
     @property
     def maps(self) -> int:
@@ -71,12 +73,34 @@ class Reducer(nn.Module, PyTorchModelHubMixin, ABC):
         """Latents [..., sublayers, bottleneck] to standardized reconstructions [..., sublayers, width]."""
 
     def encode(self, trajectories: Tensor) -> Tensor:
-        """Trajectories [..., sublayers, width] in units of the activations to latents [..., sublayers, bottleneck]."""
+        """Trajectories [..., sublayers, width] in units of the activations to latents [..., sublayers, bottleneck].
+
+        Raises:
+            ValueError: If the shape is another one.
+        """
+        self._refuse_other_shapes(trajectories, self.width)
         return self.compress(self.standardizer(trajectories))
 
     def decode(self, latents: Tensor) -> Tensor:
-        """Latents [..., sublayers, bottleneck] to trajectories [..., sublayers, width] in units of the activations."""
+        """Latents [..., sublayers, bottleneck] to trajectories [..., sublayers, width] in units of the activations.
+
+        Raises:
+            ValueError: If the shape is another one.
+        """
+        self._refuse_other_shapes(latents, self.bottleneck)
         return self.standardizer.inverse(self.expand(latents))
+
+    def forward(self, trajectories: Tensor) -> Tensor:
+        """Reconstructions of trajectories [..., sublayers, width], in units of the activations."""
+        return self.decode(self.encode(trajectories))
+
+    def _refuse_other_shapes(self, vectors: Tensor, size: int) -> None:
+        if vectors.shape[-2:] != (self.sublayers, size):
+            raise ValueError(f"expected [..., {self.sublayers}, {size}], got {list(vectors.shape)}")
+
+    @classmethod
+    def _from_pretrained(cls, **arguments: Any) -> Any:
+        return super()._from_pretrained(**arguments | {"strict": True})  # else another class would go unnoticed
 
     def coefficients(self, standardized: Tensor) -> Tensor:
         """Coordinates of standardized trajectories [..., sublayers, width] along orthonormal directions, if it has any.

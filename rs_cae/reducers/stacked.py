@@ -98,7 +98,7 @@ class StackedAutoencoder(nn.Module):
         widths: Of the encoder, from the stream's width to the bottleneck; the decoder's are the same in reverse.
         activation: Between the layers.
         layer_norm: Whether units are normalized before each activation.
-        tied: Whether the decoder's weights are the encoder's, transposed.
+        tied: Whether the decoder's weights are the encoder's, transposed; with a linear path, layers then have a gate.
         linear_path: Whether a linear map leads around the encoder and another around the decoder; see
             ``begin_as_principal_components``.
         generator: Of the initial weights.
@@ -119,17 +119,21 @@ class StackedAutoencoder(nn.Module):
         self.encoder = StackedLayers(maps, widths, activation, layer_norm, generator)
         self.decoder = StackedLayers(maps, widths[::-1], activation, layer_norm, generator, tied)
         ends = [widths[0], widths[-1]]
+        gated = linear_path and tied
+        self.gates = nn.ParameterList(torch.ones(maps, 1, 1) for _ in range(2)) if gated else None
         self.around_encoder = StackedLayers(maps, ends, generator=generator) if linear_path else None
         self.around_decoder = StackedLayers(maps, ends[::-1], generator=generator) if linear_path else None
 
     def encode(self, rows: Tensor) -> Tensor:
         """Rows [maps, rows, width] to latents [maps, rows, bottleneck]."""
         latents: Tensor = self.encoder(rows)
+        latents = latents if self.gates is None else latents * self.gates[0]
         return latents if self.around_encoder is None else latents + self.around_encoder(rows)
 
     def decode(self, latents: Tensor) -> Tensor:
         """Latents [maps, rows, bottleneck] to rows [maps, rows, width]."""
         rows: Tensor = self.decoder(latents, self.encoder if self.tied else None)
+        rows = rows if self.gates is None else rows * self.gates[1]
         return rows if self.around_decoder is None else rows + self.around_decoder(latents)
 
     def forward(self, rows: Tensor) -> Tensor:
@@ -155,10 +159,13 @@ class StackedAutoencoder(nn.Module):
         self.around_encoder.biases[0].copy_(-(mean[:, None] @ directions.mT) / size)
         self.around_decoder.weights[0].copy_(directions.mT * size)
         self.around_decoder.biases[0].copy_(mean[:, None])
-        for layers in (self.encoder, self.decoder):
-            layers.biases[-1].zero_()
-            if len(layers.weights):  # a tied decoder has none of its own
-                layers.weights[-1].zero_()
+        # Tied layers are gated instead: weights of 0 on the way to the latents would be those of the decoder's first
+        # layer too, which would then be linear in them, and a linear step away from a PCA is no gain.
+        for parameter in self.gates or (
+            *(layers.biases[-1] for layers in (self.encoder, self.decoder)),
+            *(layers.weights[-1] for layers in (self.encoder, self.decoder)),
+        ):
+            parameter.zero_()
 
 
 def _orthogonal(maps: int, shape: tuple[int, int], gain: float, generator: torch.Generator | None) -> Tensor:
