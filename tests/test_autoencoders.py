@@ -38,13 +38,13 @@ def one_of(layers, index, activation, layer_norm):
     parts = []
     for number, (weight, bias) in enumerate(zip(layers.weights, layers.biases, strict=True)):
         if number and layer_norm:
-            norm = nn.LayerNorm(weight.shape[2])
+            norm = nn.LayerNorm(weight.shape[1])
             norm.weight.data, norm.bias.data = (
                 part[number - 1][index, 0] for part in (layers.norm_gains, layers.norm_shifts)
             )
             parts.append(norm)
-        linear = nn.Linear(weight.shape[2], weight.shape[1])
-        linear.weight.data, linear.bias.data = weight[index], bias[index, 0]
+        linear = nn.Linear(*weight.shape[1:])
+        linear.weight.data, linear.bias.data = weight[index].T, bias[index, 0]
         parts += [ORACLES[activation], linear] if number else [linear]
     return nn.Sequential(*parts)
 
@@ -63,7 +63,7 @@ def test_each_map_is_pytorchs_layers(maps, layer_norm, activation):
 def test_the_decoder_mirrors_the_encoder():
     network = StackedAutoencoder(2, [16, 9, 5, 2])
     shapes = [tuple(weight.shape[1:]) for half in (network.encoder, network.decoder) for weight in half.weights]
-    assert shapes == [(9, 16), (5, 9), (2, 5), (5, 2), (9, 5), (16, 9)]
+    assert shapes == [(16, 9), (9, 5), (5, 2), (2, 5), (5, 9), (9, 16)]
 
 
 def test_a_tied_decoder_has_the_encoders_weights_transposed():
@@ -92,7 +92,7 @@ def test_a_tied_decoder_has_the_encoders_weights_transposed():
 )
 def test_widths_of_the_layers(options, expected):
     encoder = CompressingAutoencoder(64, 3, **options).network.encoder
-    assert [encoder.weights[0].shape[2], *(weight.shape[1] for weight in encoder.weights)] == expected
+    assert [encoder.weights[0].shape[1], *(weight.shape[2] for weight in encoder.weights)] == expected
     assert halving_widths(64, 2, 1) == [64, 2]
 
 
@@ -129,7 +129,7 @@ def test_the_seed_alone_decides_on_the_weights():
 def test_initial_weights_keep_a_signals_variance_and_differ_by_map():
     first, second = CompressingAutoencoder(64, 2, 32, "per_sublayer", n_layers=4).network.encoder.weights[0]
     assert not torch.allclose(first, second)
-    torch.testing.assert_close(first @ first.T, 2 * torch.eye(len(first)), rtol=0, atol=1e-5)
+    torch.testing.assert_close(first.T @ first, 2 * torch.eye(first.shape[1]), rtol=0, atol=1e-5)
 
 
 @pytest.mark.parametrize("scope", SCOPES)

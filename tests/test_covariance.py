@@ -172,7 +172,7 @@ def test_parts_with_a_probe_merge():
     merged.merge(scatter_of(rows[:, :77], 10, probe))
     merged.merge(scatter_of(rows[:, 77:], 20, probe))
     torch.testing.assert_close(merged.product, whole.product, rtol=0, atol=1e-10)
-    torch.testing.assert_close(whole.product, scatter_of(rows).product @ probe, rtol=0, atol=1e-10)
+    torch.testing.assert_close(whole.product, scatter_of(rows).whole @ probe, rtol=0, atol=1e-10)
     torch.testing.assert_close(merged.mean, whole.mean, **EXACT)
 
 

@@ -79,7 +79,7 @@ def trained(h, steps, lr, **options):
     optimizer = torch.optim.Adam(module.network.parameters(), lr)
     for _ in range(steps):
         optimizer.zero_grad()
-        module._losses(module._by_network(standardized), standardized).sum().backward()
+        (module.reducer.maps * module._loss(module._by_network(standardized), standardized)).backward()
         optimizer.step()
     return module
 
@@ -123,6 +123,24 @@ def test_a_sublayer_that_does_not_vary_does_no_harm(loss, jitter):
     module = trained(h, 50, 2e-3, scope="per_sublayer", loss=loss, n_layers=4)
     assert module.loss_weight[1] == 1
     standardized = module.reducer.standardizer(h)
-    losses = module._losses(module._by_network(standardized), standardized)
+    losses = module.loss_by_map((module._by_network(standardized) - standardized).square().mean(dim=(0, 2)))
     assert losses[1] < 1e-4
     assert losses.isfinite().all()
+
+
+@pytest.mark.parametrize("tied", [False, True])
+def test_training_leaves_the_pca_that_it_begins_as(tied):
+    # a tied decoder whose first weights were 0 would be linear in them, and stay
+    angle = 2 * math.pi * torch.arange(64) / 64
+    circle = torch.stack([angle.cos(), angle.sin(), (2 * angle).cos(), (2 * angle).sin()], dim=-1)
+    states = (circle @ draw(4, WIDTH, seed=3))[:, None].expand(-1, SUBLAYERS, -1).clone()
+    module = prepare(AutoencoderModule(WIDTH, SUBLAYERS, 2, tied=tied, seed=0), states)
+    standardized = module.reducer.standardizer(states)
+    optimizer, losses = torch.optim.AdamW(module.network.parameters(), 8e-3), []
+    for _ in range(60):
+        optimizer.zero_grad()
+        loss = module._loss(module._by_network(standardized), standardized)
+        loss.backward()
+        optimizer.step()
+        losses.append(float(loss))
+    assert losses[-1] < 0.6 * losses[0]

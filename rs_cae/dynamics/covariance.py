@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import NamedTuple
 
 import torch
@@ -10,6 +11,9 @@ from torch import Tensor
 
 OVERSAMPLING = 20
 """Vectors of a probe more than axes that are asked for, which makes these exact sooner."""
+
+
+BLOCKS = 8
 
 
 @dataclass
@@ -22,7 +26,8 @@ class Scatter:
     Attributes:
         count: Rows that were added to each map.
         mean: [maps, width].
-        product: [maps, width, probes]: the scatter itself, of as many columns as rows, or its product with the probe.
+        product: [maps, width, probes]: the product with the probe; without one the scatter itself, of which the upper
+            triangle counts: see ``whole``.
         probe: [maps, width, probes]; None for the scatter itself.
     """
 
@@ -50,7 +55,10 @@ class Scatter:
         mean = rows.mean(dim=1)
         centred = rows - mean[:, None]
         for total, part, probed in zip(self.product, centred, self._probed(centred), strict=True):
-            total.addmm_(part.T, probed)
+            if self.probe is None:
+                _add_upper_triangle(total, part)
+            else:
+                total.addmm_(part.T, probed)
         self._move(rows.shape[1], mean)
 
     def merge(self, other: Scatter) -> None:
@@ -62,7 +70,12 @@ class Scatter:
 
     def seen_by(self, probe: Tensor) -> Scatter:
         """The product of a scatter that is kept whole with a probe [maps, width, probes]."""
-        return Scatter(self.count, self.mean, self.product @ probe, probe)
+        return Scatter(self.count, self.mean, self.whole @ probe, probe)
+
+    @property
+    def whole(self) -> Tensor:
+        """[maps, width, width], the scatter where there is no probe."""
+        return self.product.triu() + self.product.triu(1).mT
 
     def _move(self, count: int, mean: Tensor) -> None:
         """Add what lies between both means, and go to the mean of all."""
@@ -75,6 +88,14 @@ class Scatter:
 
     def _probed(self, rows: Tensor) -> Tensor:
         return rows if self.probe is None else rows @ self.probe
+
+
+def _add_upper_triangle(total: Tensor, rows: Tensor) -> None:
+    """Add rows^T rows to the upper triangle of a matrix, block by block: with eight of them, 9/16 of the work."""
+    width = len(total)
+    blocks = BLOCKS if width > 64 * BLOCKS else 1
+    for first, last in pairwise(width * number // blocks for number in range(blocks + 1)):
+        total[first:last, first:].addmm_(rows[:, first:last].T, rows[:, first:])
 
 
 class PrincipalAxes(NamedTuple):
@@ -110,8 +131,7 @@ def principal_axes(scatter: Scatter, axes: int) -> PrincipalAxes:
     directions, variances = [], []
     for index, product in enumerate(scatter.product):
         probe = None if scatter.probe is None else scatter.probe[index]
-        symmetric = product if probe is None else probe.T @ product
-        values, vectors = torch.linalg.eigh((symmetric + symmetric.T) / 2)
+        values, vectors = torch.linalg.eigh(product if probe is None else probe.T @ product, UPLO="U")
         vectors = vectors[:, -axes:].flip(1)
         vectors = vectors if probe is None else probe @ vectors
         largest = vectors.gather(0, vectors.abs().argmax(dim=0, keepdim=True))

@@ -10,7 +10,6 @@ from torch import Tensor
 from torch.nn.functional import mse_loss
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR
-from torchmetrics import MeanMetric
 
 from rs_cae import processes
 from rs_cae.dynamics.moments import Moments
@@ -110,7 +109,7 @@ class AutoencoderModule(ReducerModule):
         reducer.requires_grad_(False)
         self.init, self.loss, self.noise = init, loss, noise
         self.lr, self.weight_decay, self.warmup, self.patience = lr, weight_decay, warmup, patience
-        self.train_loss = MeanMetric()
+        self.on_train_epoch_start()
         self.register_buffer("best_loss", torch.full((reducer.maps,), torch.inf, dtype=torch.float64))
         self.register_buffer("waited", torch.zeros(reducer.maps, dtype=torch.long))
 
@@ -147,9 +146,14 @@ class AutoencoderModule(ReducerModule):
         """The sum of the autoencoders' losses, so that each gets the gradient of its own."""
         standardized = self.reducer.standardizer(batch.states)
         noisy = standardized + self.noise * torch.randn_like(standardized) if self.noise else standardized
-        losses = self._losses(self._by_network(noisy), standardized)
-        self.train_loss.update(losses.detach().mean(), weight=len(batch.samples))
-        return losses.sum() * self._share_of_mean(batch)
+        loss = self._loss(self._by_network(noisy), standardized)
+        self.train_loss += loss.detach() * len(batch.samples)
+        self.train_samples += len(batch.samples)
+        return self.reducer.maps * loss * self._share_of_mean(batch)
+
+    def on_train_epoch_start(self) -> None:
+        """Begin the epoch's mean loss."""
+        self.train_loss, self.train_samples = torch.zeros((), dtype=torch.float64, device=self.device), 0
 
     def reconstruct(self, standardized: Tensor) -> Tensor:
         """In a fit, by the weights in training; elsewhere, by the best."""
@@ -173,9 +177,9 @@ class AutoencoderModule(ReducerModule):
 
     def on_train_epoch_end(self) -> None:
         """Log the epoch's loss, and the learning rate at its end."""
-        self.log("train/loss", self.train_loss.compute())
+        samples = processes.total(torch.tensor(float(self.train_samples), device=self.device))
+        self.log("train/loss", processes.total(self.train_loss) / samples)
         self.log("train/lr", self.optimizers().param_groups[0]["lr"])  # type: ignore[union-attr]
-        self.train_loss.reset()
 
     def configure_gradient_clipping(
         self,
@@ -210,11 +214,11 @@ class AutoencoderModule(ReducerModule):
     def _by_network(self, standardized: Tensor) -> Tensor:
         return self.reducer.map_rows(self.network, standardized)
 
-    def _losses(self, reconstructed: Tensor, standardized: Tensor) -> Tensor:
-        """The loss of each autoencoder, [maps]."""
-        if self.reducer.maps == 1 and self.loss == "mse":
-            return mse_loss(reconstructed, standardized).unsqueeze(0)  # the same, without a tensor in between
-        return self.loss_by_map((reconstructed - standardized).square().mean(dim=(0, 2)))
+    def _loss(self, reconstructed: Tensor, standardized: Tensor) -> Tensor:
+        """The mean of the autoencoders' losses."""
+        if self.loss == "mse":
+            return mse_loss(reconstructed, standardized)  # the same, without tensors in between
+        return self.loss_by_map((reconstructed - standardized).square().mean(dim=(0, 2))).mean()
 
     def _share_of_mean(self, batch: TrajectoryBatch) -> float:
         """Factor that makes DDP's mean over processes the mean over all samples, however unequal the shares."""

@@ -26,15 +26,15 @@ def stacked_linear(rows: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
 
     Args:
         rows: [maps, rows, inputs].
-        weight: [maps, outputs, inputs].
+        weight: [maps, inputs, outputs], the layout in which its gradient comes.
         bias: [maps, 1, outputs].
 
     Returns:
         [maps, rows, outputs].
     """
     if len(weight) == 1:
-        return functional.linear(rows, weight[0], bias[0, 0])
-    return torch.baddbmm(bias, rows, weight.mT)
+        return torch.addmm(bias[0], rows[0], weight[0]).unsqueeze(0)
+    return torch.baddbmm(bias, rows, weight)
 
 
 class StackedLayers(nn.Module):
@@ -155,9 +155,9 @@ class StackedAutoencoder(nn.Module):
         if self.around_encoder is None or self.around_decoder is None:
             raise ValueError("only a linear path can begin as principal components")
         size = size[:, None, None]
-        self.around_encoder.weights[0].copy_(directions / size)
+        self.around_encoder.weights[0].copy_(directions.mT / size)
         self.around_encoder.biases[0].copy_(-(mean[:, None] @ directions.mT) / size)
-        self.around_decoder.weights[0].copy_(directions.mT * size)
+        self.around_decoder.weights[0].copy_(directions * size)
         self.around_decoder.biases[0].copy_(mean[:, None])
         # Tied layers are gated instead: weights of 0 on the way to the latents would be those of the decoder's first
         # layer too, which would then be linear in them, and a linear step away from a PCA is no gain.
@@ -169,9 +169,9 @@ class StackedAutoencoder(nn.Module):
 
 
 def _orthogonal(maps: int, shape: tuple[int, int], gain: float, generator: torch.Generator | None) -> Tensor:
-    """Weights [maps, outputs, inputs] that keep a signal's variance: PyTorch's default shrinks it."""
+    """Weights [maps, inputs, outputs] that keep a signal's variance: PyTorch's default shrinks it."""
     inputs, outputs = shape
     weight = torch.empty(maps, outputs, inputs)
     for each in weight:
         nn.init.orthogonal_(each, gain, generator)
-    return weight
+    return weight.mT.contiguous()

@@ -20,11 +20,15 @@ def clock() -> np.ndarray:
     return np.array([time.perf_counter(), used.ru_utime, used.ru_stime])
 
 
-def paired_times(ways: Ways, rounds: int) -> dict[str, np.ndarray]:
-    """By the clock [rounds, 3], each way over its share of the work, after a round that is not counted."""
+def paired_times(ways: Ways, rounds: int, pause: float = 0.0) -> dict[str, np.ndarray]:
+    """By the clock [rounds, 3], each way over its share of the work, after a round that is not counted.
+
+    With a pause before each, threads of one library that wait in a loop leave the cores to another's.
+    """
     times = {name: np.empty((rounds + 1, 3)) for name in ways}
     for round_number in range(rounds + 1):
         for name, (way, share) in ways.items():
+            time.sleep(pause)
             began = clock()
             way()
             times[name][round_number] = (clock() - began) / share
