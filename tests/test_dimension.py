@@ -191,7 +191,7 @@ def test_findings_by_depth():
     assert found.headlines["two_nn_first_third"].sentence.endswith("not defined here.")
     assert "without the embedding" in found.headlines["two_nn_first_third_without_embedding"].sentence
     assert "not told apart" in found.headlines["two_nn_first_third_without_embedding"].sentence
-    assert "curved or clustered" in found.headlines["two_nn_last_third"].sentence
+    assert "curved, clustered" in found.headlines["two_nn_last_third"].sentence
     alone = findings(torch.stack(depths, dim=1), halves=0)
     assert alone.headlines["two_nn_last_third"].sentence.endswith("too few texts to tell.")
 

@@ -36,7 +36,7 @@ VERDICTS = {
         null="Gaussian states of the same covariance",
         above="more than these have",
         undecided="not told apart from these",
-        below="fewer than these have, so the states are curved or clustered",
+        below="fewer than these have: the states are curved, clustered or of uneven norm",
     ),
 }
 
@@ -131,6 +131,6 @@ def _add_headlines(found: Findings, name: str, draws: Tensor, null: Tensor) -> N
     for part, described in PARTS.items():
         values = part_mean(draws, part)
         low, high = standard_error_interval(values[0], values[1:])
-        headline = Headline(float(values[0]), "1", float(low), float(high), float(part_mean(null, part)))
+        headline = Headline(float(values[0]), "1", max(0.0, float(low)), float(high), float(part_mean(null, part)))
         subject = f"{MEANINGS[name].capitalize()}, {described.words}"
         found.headlines[f"{name}_{part}"] = with_sentence(headline, subject, VERDICTS[name])
