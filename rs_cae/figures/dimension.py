@@ -11,8 +11,10 @@ from rs_cae.figures.style import ACCENT, Control, label_depth, legend_below, log
 
 LOGARITHMIC = partial(log_if_wide, factor=1.0)
 DIMENSIONS = (
-    Curve("covariance_dimension", "by the covariance", "above: isotropic noise", LOGARITHMIC, "estimate"),
-    Curve("two_nn", "by the two\nnearest neighbours", "below: Gaussian, same covariance", start_at_zero, "estimate"),
+    Curve("covariance_dimension", "by the covariance", "upper panel: isotropic noise", LOGARITHMIC, "estimate"),
+    Curve(
+        "two_nn", "by the two\nnearest neighbours", "lower panel: Gaussian, same covariance", start_at_zero, "estimate"
+    ),
 )
 
 

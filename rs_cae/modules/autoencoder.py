@@ -129,7 +129,8 @@ class AutoencoderModule(ReducerModule):
 
     @torch.no_grad()
     def on_train_start(self) -> None:
-        """Let the weights that training starts from be the first candidates for the best ones."""
+        """Take the weights that training starts from as the first candidates for the best ones."""
+        self.on_train_epoch_start()  # which is left out where a run is resumed in the middle of an epoch
         if self.noise:
             torch.manual_seed(torch.initial_seed() + processes.rank())  # no process has another's noise
         if self.trainer.global_step:
