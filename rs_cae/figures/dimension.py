@@ -13,7 +13,7 @@ LOGARITHMIC = partial(log_if_wide, factor=1.0)
 DIMENSIONS = (
     Curve("covariance_dimension", "by the covariance", "upper panel: isotropic noise", LOGARITHMIC, "estimate"),
     Curve(
-        "two_nn", "by the two\nnearest neighbours", "lower panel: Gaussian, same covariance", start_at_zero, "estimate"
+        "two_nn", "by the two\nnearest neighbours", "lower panel: Gaussian of its covariance", start_at_zero, "estimate"
     ),
 )
 

@@ -130,7 +130,7 @@ class AutoencoderModule(ReducerModule):
     @torch.no_grad()
     def on_train_start(self) -> None:
         """Take the weights that training starts from as the first candidates for the best ones."""
-        self.on_train_epoch_start()  # which is left out where a run is resumed in the middle of an epoch
+        self._begin_epoch()
         if self.noise:
             torch.manual_seed(torch.initial_seed() + processes.rank())  # no process has another's noise
         if self.trainer.global_step:
@@ -151,10 +151,6 @@ class AutoencoderModule(ReducerModule):
         self.train_loss += loss.detach() * len(batch.samples)
         self.train_samples += len(batch.samples)
         return self.reducer.maps * loss * self._share_of_mean(batch)
-
-    def on_train_epoch_start(self) -> None:
-        """Begin the epoch's mean loss."""
-        self.train_loss, self.train_samples = torch.zeros((), dtype=torch.float64, device=self.device), 0
 
     def reconstruct(self, standardized: Tensor) -> Tensor:
         """In a fit, by the weights in training; elsewhere, by the best."""
@@ -181,6 +177,7 @@ class AutoencoderModule(ReducerModule):
         samples = processes.total(torch.tensor(float(self.train_samples), device=self.device))
         self.log("train/loss", processes.total(self.train_loss) / samples)
         self.log("train/lr", self.optimizers().param_groups[0]["lr"])  # type: ignore[union-attr]
+        self._begin_epoch()
 
     def configure_gradient_clipping(
         self,
@@ -211,6 +208,9 @@ class AutoencoderModule(ReducerModule):
             return 0.5 * (1 + math.cos(math.pi * min(1.0, (step - rise) / max(1, total - rise))))
 
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": LambdaLR(optimizer, factor), "interval": "step"}}
+
+    def _begin_epoch(self) -> None:
+        self.train_loss, self.train_samples = torch.zeros((), dtype=torch.float64, device=self.device), 0
 
     def _by_network(self, standardized: Tensor) -> Tensor:
         return self.reducer.map_rows(self.network, standardized)
