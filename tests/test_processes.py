@@ -46,7 +46,8 @@ def data(place: Path) -> list[str]:
 
 def fitting(place: Path) -> list[str]:
     few = ["--trainer.max_epochs=3", "--trainer.enable_progress_bar=false", "--data.batch_size=33"]
-    return ["fit", *data(place), *few, "--test_after=true"]
+    # of a PCA to begin with, gradients are rounding alone, of which AdamW makes steps: 1e-4 of the losses
+    return ["fit", *data(place), *few, "--model.init=random", "--test_after=true"]
 
 
 def cached(place: Path) -> list[str]:
@@ -103,8 +104,8 @@ def test_two_processes_train_on_the_same_batches_and_test_each_sample_once(place
     run(place, "-m", "rs_cae", *fitting(place), *cached(place), "--run_dir=two", "--trainer.devices=2", BAR)
     for one, other in zip(losses(single), losses(place / "two"), strict=True):
         assert len(one) == 3
-        # the same batches, with gradients summed in another order, over 12 steps of AdamW
-        assert one == pytest.approx(other, rel=1e-3)
+        # the same batches, with gradients summed in another order: 1e-7 a step, over 12 steps of AdamW
+        assert one == pytest.approx(other, rel=1e-4)
     # the states are the same to the bit, and the moments in float64; what is left is the weights' difference, which
     # AdamW makes of gradients that are nothing but rounding, as they are where layers begin at zero
     assert_same_results(single, place / "two", tolerance=5e-3)
@@ -151,7 +152,7 @@ def test_a_live_run_over_budget_does_as_well(place, single):
 @pytest.mark.parametrize("scope", ["shared", "per_sublayer"])
 @pytest.mark.parametrize("kind", ["PCAModule", "AutoencoderModule"])
 def test_two_processes_fit_the_reducer_that_one_does(place, kind, scope):
-    words = [word for word in fitting(place) if not word.startswith("--test_after")]
+    words = [word for word in fitting(place) if not word.startswith(("--test_after", "--model"))]
     words += [*cached(place), f"--model=rs_cae.{kind}", f"--model.scope={scope}"]
     more = {
         "PCAModule": ["--model.components=5"],
