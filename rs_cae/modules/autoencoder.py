@@ -109,7 +109,6 @@ class AutoencoderModule(ReducerModule):
         reducer.requires_grad_(False)
         self.init, self.loss, self.noise = init, loss, noise
         self.lr, self.weight_decay, self.warmup, self.patience = lr, weight_decay, warmup, patience
-        self.on_train_epoch_start()
         self._begin_epoch()
         self.register_buffer("best_loss", torch.full((reducer.maps,), torch.inf, dtype=torch.float64))
         self.register_buffer("waited", torch.zeros(reducer.maps, dtype=torch.long))

@@ -50,7 +50,8 @@ class ReducerModule(LightningModule):
 
     def forward(self, trajectories: Tensor) -> Tensor:
         """Reconstructions of trajectories [batch, sublayers, width], in the units of the activations."""
-        return self.reducer.decode(self.reducer.encode(trajectories))
+        reconstructions: Tensor = self.reducer(trajectories)
+        return reconstructions
 
     def on_fit_start(self) -> None:
         """Prepare, unless a checkpoint brought along what that gives."""
