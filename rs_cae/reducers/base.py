@@ -1,8 +1,9 @@
 """What every reducer offers, and all that callbacks and commands know of it."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
-from typing import Any, Literal, get_args
+from collections.abc import Callable, Sequence
+from copy import deepcopy
+from typing import Any, Literal, Self, get_args
 
 from huggingface_hub import PyTorchModelHubMixin
 from torch import Tensor, nn
@@ -15,8 +16,9 @@ Scope = Literal["shared", "per_sublayer"]
 class Reducer(nn.Module, PyTorchModelHubMixin, ABC):
     """Encodes trajectories into latents and decodes them back, in the units of the activations.
 
-    A subclass works on standardized trajectories; the base class converts. ``save_pretrained``, ``push_to_hub`` and
-    ``from_pretrained`` are those of ``huggingface_hub``: weights as safetensors, the constructor's arguments as JSON.
+    A subclass works on standardized trajectories; the base class converts. The first axis of every parameter and buffer
+    that a subclass adds is the maps'. ``save_pretrained``, ``push_to_hub`` and ``from_pretrained`` are those of
+    ``huggingface_hub``: weights as safetensors, the constructor's arguments as JSON.
 
     Args:
         width: Units of the residual stream, D.
@@ -93,6 +95,30 @@ class Reducer(nn.Module, PyTorchModelHubMixin, ABC):
     def forward(self, trajectories: Tensor) -> Tensor:
         """Reconstructions of trajectories [..., sublayers, width], in units of the activations."""
         return self.decode(self.encode(trajectories))
+
+    def at(self, sublayers: Sequence[int]) -> Self:
+        """The same reducer for states of some sublayers alone: ``encode`` takes [..., len(sublayers), width].
+
+        Args:
+            sublayers: Indices in any order, also repeated.
+
+        Returns:
+            For evaluation, without gradients. Whatever all sublayers share stays in the memory of this reducer.
+
+        Raises:
+            ValueError: If there are none, or one is out of range.
+        """
+        chosen = list(sublayers)
+        if not chosen or not all(0 <= index < self.sublayers for index in chosen):
+            raise ValueError(f"sublayers {chosen} must be some of 0 to {self.sublayers - 1}")
+        held: dict[int, Any] = {}  # what the copy takes in place of each tensor
+        for name, tensor in [*self.named_parameters(), *self.named_buffers()]:
+            by_map = not (self.shares_latent_space or name.startswith("standardizer."))
+            kept = tensor.detach()[chosen] if by_map or tensor is self.standardizer.scale else tensor.detach()
+            held[id(tensor)] = nn.Parameter(kept, requires_grad=False) if isinstance(tensor, nn.Parameter) else kept
+        restricted = deepcopy(self, held)
+        restricted.sublayers = len(chosen)
+        return restricted.eval()
 
     def _refuse_other_shapes(self, vectors: Tensor, size: int) -> None:
         if vectors.shape[-2:] != (self.sublayers, size):
