@@ -9,8 +9,8 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent / "rs_cae"
 FLOORS = [
     {"sublayers", "errors", "atomic_files", "processes", "dynamics", "figures", "demo"},
-    {"stream", "reducers", "metrics"},
-    {"data", "results", "run_folder"},
+    {"stream", "reducers", "metrics", "results"},
+    {"data", "results", "run_folder", "teleport"},
     {"modules"},
     {"callbacks"},
     set(),

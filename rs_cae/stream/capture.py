@@ -37,16 +37,21 @@ def capture(model: PreTrainedModel, batch: TokenBatch, points: HookPoints | None
             silently; or if it runs in float16, in which residual streams overflow.
         FloatingPointError: If a state is not finite.
     """
-    if hasattr(model, "_orig_mod"):
-        raise ValueError("the model is compiled and would ignore hooks: capture from the model before torch.compile")
-    if model.dtype == torch.float16:
-        raise ValueError("the model runs in float16, in which residual streams overflow: use bfloat16 or float32")
+    refuse_unreadable(model)
     points = points or find_hook_points(model)
     with reading(points.readers, batch) as states:
         model.base_model(input_ids=batch.input_ids, attention_mask=batch.attention_mask, use_cache=False)
     trajectories = torch.stack([state.to(batch.input_ids.device) for state in states], dim=1)
     refuse_not_finite(trajectories, batch, points.layout)
     return trajectories
+
+
+def refuse_unreadable(model: PreTrainedModel) -> None:
+    """Raise a ValueError if hooks would be ignored, or streams overflow; see ``capture``."""
+    if hasattr(model, "_orig_mod"):
+        raise ValueError("the model is compiled and would ignore hooks: capture from the model before torch.compile")
+    if model.dtype == torch.float16:
+        raise ValueError("the model runs in float16, in which residual streams overflow: use bfloat16 or float32")
 
 
 class Batchwise:

@@ -9,8 +9,8 @@ from torch import Tensor, nn
 from rs_cae.stream.tokens import TokenBatch
 
 
-class _AllStatesRead(Exception):  # noqa: N818 - a signal, not an error
-    """Ends the forward pass once the last sublayer's state is known."""
+class _AllRead(Exception):  # noqa: N818 - a signal, not an error
+    """Ends the forward pass once all that was wanted of it is known."""
 
 
 def _stream_in(arguments: tuple[Any, ...], keywords: dict[str, Any], texts: int) -> Tensor:
@@ -49,12 +49,12 @@ def reading(modules: Sequence[nn.Module], batch: TokenBatch, stop: bool = True) 
         stream = _stream_in(arguments, keywords, len(batch.input_ids))
         states.append(stream[_samples_in(stream, batch)].clone())
         if stop and len(states) == len(modules):
-            raise _AllStatesRead
+            raise _AllRead
 
     handles = [module.register_forward_pre_hook(read, with_kwargs=True) for module in modules]
     try:
         yield states
-    except _AllStatesRead:
+    except _AllRead:
         pass
     finally:
         for handle in handles:
@@ -100,3 +100,71 @@ def reading_outputs(modules: Iterable[nn.Module], batch: TokenBatch) -> Iterator
     finally:
         for handle in handles:
             handle.remove()
+
+
+@contextmanager
+def results_of(module: nn.Module, stop: bool = False) -> Iterator[list[Any]]:
+    """While it is open, whatever the module returns is appended to the list it yields.
+
+    Args:
+        module: Of the model that runs.
+        stop: End the forward pass, and with it the block, once the module has returned.
+    """
+    results: list[Any] = []
+
+    def read(module: nn.Module, arguments: tuple[Any, ...], result: Any) -> None:
+        results.append(result)
+        if stop:
+            raise _AllRead
+
+    handle = module.register_forward_hook(read)
+    try:
+        yield results
+    except _AllRead:
+        pass
+    finally:
+        handle.remove()
+
+
+@contextmanager
+def handing_on(layers: Iterable[nn.Module], result: Any) -> Iterator[None]:
+    """While it is open, these layers do not run: each returns the result instead.
+
+    They stay in their places, so that the model finds on them what it reads from a layer, such as its kind of
+    attention. Afterwards they run as before, by a ``forward`` of their own if someone had given them one.
+
+    Args:
+        layers: Of the model that runs.
+        result: What they return, in the form in which they return it; see ``form_of`` and ``in_form``.
+    """
+
+    def hand_on(*arguments: Any, **keywords: Any) -> Any:
+        return result
+
+    replaced: list[tuple[nn.Module, Any]] = []
+    try:
+        for layer in layers:
+            replaced.append((layer, vars(layer).get("forward")))
+            layer.forward = hand_on
+        yield
+    finally:
+        for layer, own in reversed(replaced):
+            if own is None:
+                del layer.forward
+            else:
+                layer.forward = own
+
+
+def stream_of(result: Any) -> Tensor:
+    """The residual stream in what a layer returned."""
+    return result[0] if isinstance(result, tuple) else result
+
+
+def form_of(result: Any) -> int:
+    """How many things a layer returned as a tuple, the stream first; 0 where it returned the stream alone."""
+    return len(result) if isinstance(result, tuple) else 0
+
+
+def in_form(stream: Tensor, form: int) -> Any:
+    """A residual stream as a layer of this form returns it."""
+    return (stream, *[None] * (form - 1)) if form else stream

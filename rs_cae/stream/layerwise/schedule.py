@@ -1,18 +1,16 @@
 """Capture from models larger than memory: all batches through one layer, then all through the next."""
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import torch
 from safetensors import SafetensorError
-from torch import Tensor, nn
+from torch import Tensor
 from transformers import PretrainedConfig
 
 from rs_cae.errors import InputError
 from rs_cae.stream.hookpoints import HookNames
-from rs_cae.stream.hooks import reading
+from rs_cae.stream.hooks import form_of, handing_on, in_form, reading, results_of, stream_of
 from rs_cae.stream.layerwise.scratch import Room
 from rs_cae.stream.layerwise.weights import LayerWeights
 from rs_cae.stream.tokens import CaptureRequest, TokenBatch
@@ -57,7 +55,7 @@ class Layerwise:
         self.memory_budget_bytes = memory_budget_bytes
         width: int = config.get_text_config().hidden_size
         self.shape = len(self.points.layout), width
-        self._returns = 0  # how many things a layer returns as a tuple; 0 where it returns the stream alone
+        self._form = 0  # in which a layer returns the stream; known once the first has run
 
     @property
     def bytes_read(self) -> int:
@@ -112,9 +110,9 @@ class Layerwise:
         places = range(number * sites, (number + 1) * sites)
         there = batch.to(self.device)
         before = stream.to(self.device)
-        handed_on = (before, *[None] * (self._returns - 1)) if self._returns else before
         with (
-            _running_only(self.points.layers, number, handed_on) as returned,
+            handing_on(self.points.layers[:number], in_form(before, self._form)),
+            results_of(self.points.layers[number], stop=True) as returned,
             reading([self.points.readers[place] for place in places], there, stop=last) as read,
         ):
             self.weights.model.base_model(
@@ -125,43 +123,5 @@ class Layerwise:
         if not all(state.isfinite().all() for state in read):
             refuse_not_finite(states[:, : places.stop], batch, self.points.layout)
         for result in returned:  # none of the last layer, which is left at its last reader
-            self._returns = len(result) if isinstance(result, tuple) else 0
-            stream.copy_(result[0] if isinstance(result, tuple) else result)
-
-
-class _LayerDone(Exception):  # noqa: N818 - a signal, not an error
-    """Ends the forward pass once the layer in question has run."""
-
-
-@contextmanager
-def _running_only(layers: nn.ModuleList, number: int, handed_on: Any) -> Iterator[list[Any]]:
-    """While it is open, a forward pass runs no layer but one and ends with it; what it returns is appended to the list.
-
-    The layers stay in their places, so that the model finds on them what it reads from a layer, such as its kind of
-    attention.
-
-    Args:
-        layers: The model's.
-        number: Of the layer that runs.
-        handed_on: What each layer before it returns instead of running.
-    """
-    returned: list[Any] = []
-
-    def leave(module: nn.Module, arguments: tuple[Any, ...], result: Any) -> None:
-        returned.append(result)
-        raise _LayerDone
-
-    def hand_on(*arguments: Any, **keywords: Any) -> Any:
-        return handed_on
-
-    handle = layers[number].register_forward_hook(leave)
-    for layer in layers[:number]:
-        layer.forward = hand_on
-    try:
-        yield returned
-    except _LayerDone:
-        pass
-    finally:
-        handle.remove()
-        for layer in layers[:number]:
-            del layer.forward
+            self._form = form_of(result)
+            stream.copy_(stream_of(result))
