@@ -1,37 +1,31 @@
 """Keeps what a test finds, datasets and headline numbers, and writes it, with figures, when the test has ended."""
 
-import math
 import shutil
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
-import xarray as xr
 from lightning import Callback, LightningModule, Trainer
 from lightning.pytorch.loggers import WandbLogger
 from rich.console import Console
-from rich.table import Table
 
-from rs_cae.atomic_files import write_json
 from rs_cae.errors import InputError
-from rs_cae.results import Findings, Headline, headlines_as_json, write_dataset, write_figures
+from rs_cae.record import Record
 from rs_cae.run_folder import RunFolder
 
 
-class RunRecord(Callback):
+class RunRecord(Record, Callback):
     """Collects from the other callbacks of a test and writes all of it at its end, in place of an earlier test's.
+
+    Headline numbers are logged as ``test/NAME``.
 
     Args:
         folder: The run's folder.
-        attributes: Strings and numbers that every dataset carries: model, corpora, versions, seed, settings.
+        attributes: See ``Record``.
         draw: Whether to draw figures of what is found.
     """
 
     def __init__(self, folder: RunFolder, attributes: dict[str, str | int | float], draw: bool = True) -> None:
+        super().__init__(attributes, draw)
         self.folder = folder
-        self.attributes = attributes
-        self.draw = draw
-        self._clear()
 
     @staticmethod
     def of(trainer: Trainer) -> "RunRecord":
@@ -45,28 +39,9 @@ class RunRecord(Callback):
             raise RuntimeError("add a RunRecord to the trainer's callbacks: it keeps what the others find")
         return record
 
-    def add_variables(self, name: str, dataset: xr.Dataset) -> None:
-        """Add variables to the dataset that becomes ``results/NAME.nc``."""
-        held = self.datasets.get(name, xr.Dataset())
-        self.datasets[name] = held.merge(dataset, compat="identical", join="outer")
-
-    def add_findings(self, name: str, found: Findings, coordinates: Mapping[str, Any]) -> None:
-        """Add what was found: variables of the dataset ``results/NAME.nc``, and headline numbers."""
-        self.add_variables(name, xr.Dataset(found.variables, coordinates))
-        for headline_name, headline in found.headlines.items():
-            self.add_headline(headline_name, headline)
-
-    def add_attribute(self, name: str, value: str | int | float) -> None:
-        """Add an attribute that every dataset carries."""
-        self.notes[name] = value
-
-    def add_headline(self, name: str, headline: Headline) -> None:
-        """Add a headline number; it is logged as ``test/NAME``."""
-        self.headlines[name] = headline
-
     def on_test_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Begin anew."""
-        self._clear()
+        self.clear()
 
     def on_test_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Log the headline numbers."""
@@ -78,7 +53,7 @@ class RunRecord(Callback):
         if not trainer.is_global_zero:
             return
         try:
-            self._write()
+            self._replace()
         except OSError as error:
             raise InputError("--run_dir", self.folder.path, f"results cannot be written: {error}") from error
         for logger in trainer.loggers:
@@ -89,39 +64,20 @@ class RunRecord(Callback):
     def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Print the table, below the finished progress bar."""
         if stage == "test" and trainer.is_global_zero and self.headlines:
-            self._print()
+            self.print_table("Test")
+            console = Console()
+            if self.notes.get("outlier_samples"):
+                console.print(f"outliers by their norm: {self.notes['outlier_samples']} test samples")
+            console.print(f"results: {self.folder.results}\nfigures: {self.folder.figures}", soft_wrap=True)
 
-    def _clear(self) -> None:
-        self.notes: dict[str, str | int | float] = {}
-        self.datasets: dict[str, xr.Dataset] = {}
-        self.headlines: dict[str, Headline] = {}
-
-    def _write(self) -> None:
+    def _replace(self) -> None:
+        """Write beside what an earlier test has left, and put it in its place when all is written."""
         results, figures = _fresh(self.folder.results), _fresh(self.folder.figures)
-        attributes = {**self.attributes, **self.notes}
-        described = {name: dataset.assign_attrs(attributes) for name, dataset in self.datasets.items()}
-        for name, dataset in described.items():
-            write_dataset(results / f"{name}.nc", dataset)
-        if self.draw:
-            write_figures(figures, described)
+        metrics = self.folder.metrics.with_name(f".{self.folder.metrics.name}.new")
+        self.write(results, figures, metrics)
         _exchange(results, self.folder.results)
         _exchange(figures, self.folder.figures)
-        write_json(self.folder.metrics, headlines_as_json(self.headlines))
-
-    def _print(self) -> None:
-        table = Table("", "value", "95 % interval", "null", "p", title="Test", title_justify="left")
-        for name, line in self.headlines.items():
-            known = line.low is not None and line.high is not None and math.isfinite(line.low + line.high)
-            interval = f"{line.low:.4g} to {line.high:.4g}" if known else ""
-            null = "" if line.null is None else f"{line.null:.4g}"
-            unit = "" if line.unit == "1" else f" {line.unit}s"
-            p = "" if line.p is None else f"{line.p:.2g}"
-            table.add_row(name.replace("_", " "), f"{line.value:.4g}{unit}", interval, null, p)
-        console = Console()
-        console.print(table)
-        if self.notes.get("outlier_samples"):
-            console.print(f"outliers by their norm: {self.notes['outlier_samples']} test samples")
-        console.print(f"results: {self.folder.results}\nfigures: {self.folder.figures}", soft_wrap=True)
+        metrics.replace(self.folder.metrics)
 
 
 def _fresh(folder: Path) -> Path:
