@@ -14,7 +14,7 @@ from rs_cae.errors import InputError
 from rs_cae.stream.capture import TOKENS_PER_BATCH
 from rs_cae.stream.corpus import CorpusSpec
 from rs_cae.stream.language_model import LanguageModelSpec, Precision
-from rs_cae.stream.origins import SCHEDULES, CachedOrigin, CaptureSpec, Origin, Schedule
+from rs_cae.stream.origins import SCHEDULES, CachedOrigin, CaptureSpec, LanguageModel, Origin, Schedule
 from rs_cae.stream.outliers import OutlierRule
 from rs_cae.stream.sampling import GlobalBatches
 from rs_cae.stream.tokens import CaptureRequest, TokenPosition
@@ -123,15 +123,7 @@ class TrajectoryDataModule(LightningDataModule):
         self.outlier_rule = OutlierRule(outlier_norm_factor, outliers)
         self.seed = seed
         language_model = LanguageModelSpec(
-            model,
-            random_init,
-            dtype,
-            seed,
-            revision=revision,
-            hook_points=hook_points,
-            device_map=device_map,
-            trust_remote_code=trust_remote_code,
-            allow_pickle_weights=allow_pickle_weights,
+            model, random_init, dtype, seed, revision, hook_points, device_map, trust_remote_code, allow_pickle_weights
         )
         corpora = {
             "train": CorpusSpec("train", train_corpus, min_chars, max_chars, n_train, default_count=4000),
@@ -183,6 +175,10 @@ class TrajectoryDataModule(LightningDataModule):
     def token_texts(self, tokens: Tensor) -> list[str]:
         """The text of each of the test corpus's tokens [n], byte for byte where the tokenizer works on bytes."""
         return self.origin.token_texts("test", tokens)
+
+    def language_model(self) -> LanguageModel:
+        """The language model itself, on the trainer's device, and the test corpus as it reads it."""
+        return self._origin_here().language_model("test")
 
     def batches(self, split: str, device: torch.device) -> Iterator[TrajectoryBatch]:
         """This process's part of a split, outside the trainer's loops, in batches of at most ``batch_size``."""

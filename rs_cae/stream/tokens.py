@@ -83,6 +83,11 @@ class TokenizedTexts:
         """[samples], the ids of the tokens whose state is read."""
         return self.ids[self.offsets[self.text_of] + self.position_of]
 
+    def prompt(self, sample: int) -> Tensor:
+        """[tokens], the ids of a sample's text up to and including the one whose state is read."""
+        start = self.offsets[self.text_of[sample]]
+        return self.ids[start : start + self.position_of[sample] + 1]
+
     def request(self, samples: Sequence[int], tokens_per_batch: int) -> CaptureRequest:
         """The texts of some samples in batches of like lengths; a text of several samples runs once."""
         chosen = torch.as_tensor(samples)

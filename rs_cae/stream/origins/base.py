@@ -3,15 +3,17 @@
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from rs_cae.stream.capture import TOKENS_PER_BATCH
 from rs_cae.stream.corpus import CorpusSpec
+from rs_cae.stream.hookpoints import HookPoints
 from rs_cae.stream.language_model import LanguageModelSpec
-from rs_cae.stream.tokens import CaptureRequest, TokenPosition
+from rs_cae.stream.tokens import CaptureRequest, TokenizedTexts, TokenPosition
 from rs_cae.stream.trajectories import Trajectories, TrajectoryBatch
 from rs_cae.sublayers import SublayerLayout
 
@@ -41,6 +43,22 @@ class CaptureSpec:
     def samples_per_chunk(self, sublayers: int, width: int) -> int:
         """The chunk size, by default that of 256 MB in float32, at most 1024."""
         return self.chunk_size or max(1, min(1024, int(256e6 / (4 * sublayers * width))))
+
+
+class LanguageModel(NamedTuple):
+    """A language model in memory, and a corpus as it reads it.
+
+    Attributes:
+        model: On the origin's device, or spread by its device map.
+        points: Where its residual stream is, verified.
+        tokenizer: Its tokenizer.
+        tokenized: The corpus, by the sample numbers of its trajectories.
+    """
+
+    model: PreTrainedModel
+    points: HookPoints
+    tokenizer: PreTrainedTokenizerBase
+    tokenized: TokenizedTexts
 
 
 class Origin(ABC):
@@ -97,6 +115,15 @@ class Origin(ABC):
         if not isinstance(batch, TrajectoryBatch):
             raise TypeError("a batch of tokens, but no language model to run")
         return batch
+
+    @abstractmethod
+    def language_model(self, role: str) -> LanguageModel:
+        """The language model itself, for what is not in its trajectories, and the corpus that they are of.
+
+        Raises:
+            InputError: If it cannot be loaded whole, its hook points do not hold, or it is not what it was.
+            FloatingPointError: If a state is not finite.
+        """
 
     @abstractmethod
     def token_texts(self, role: str, tokens: Tensor) -> list[str]:

@@ -1,6 +1,7 @@
 """The origin of trajectories that were captured before: a cache."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,11 +11,12 @@ from rs_cae.errors import InputError
 from rs_cae.stream.cache import CachedTrajectories, Manifest, read_manifest
 from rs_cae.stream.corpus import CorpusSpec
 from rs_cae.stream.language_model import LanguageModelSpec
-from rs_cae.stream.origins.base import CaptureSpec, Origin
+from rs_cae.stream.origins.base import CaptureSpec, LanguageModel, Origin
+from rs_cae.stream.origins.live import LiveOrigin
 
 
 class CachedOrigin(Origin):
-    """The trajectories lie in a cache; the language model is loaded only if it is asked for.
+    """The trajectories lie in a cache; the language model is loaded only if it is asked for by ``language_model``.
 
     Args:
         folder: Of the cache: ``train`` and ``test`` lie in it.
@@ -35,6 +37,7 @@ class CachedOrigin(Origin):
         self.folder = Path(folder)
         self.manifests: dict[str, Manifest] = {}
         self.opened: dict[str, CachedTrajectories] = {}
+        self.live: dict[str, LiveOrigin] = {}
         held = [role for role in corpora if (self.folder / role).is_dir()]
         if not held:
             raise InputError("--data.cache_dir", folder, "holds no cache; `python -m rs_cae cache` makes one")
@@ -78,6 +81,12 @@ class CachedOrigin(Origin):
     def prepare(self, role: str) -> None:
         """Nothing is to be done."""
 
+    def language_model(self, role: str) -> LanguageModel:
+        """Loaded now, in the precision of the cache, and compared with what the cache says of the model it is of."""
+        if role not in self.live:
+            self.live[role] = self._live(role)
+        return self.live[role].language_model(role)
+
     def token_texts(self, role: str, tokens: Tensor) -> list[str]:
         """The text of each of the tokens [n], as the cache remembers it."""
         texts = self.manifest(role).token_texts
@@ -86,6 +95,20 @@ class CachedOrigin(Origin):
     def notes(self, role: str) -> dict[str, Any]:
         """See ``Origin``."""
         return self.manifest(role).origin
+
+    def _live(self, role: str) -> LiveOrigin:
+        """What would capture this corpus again."""
+        held = self.manifest(role).identity
+        dtype, hook_points, count = held["data.dtype"], held["data.hook_points"], held[f"data.n_{role}"]
+        model = replace(self.model, dtype=dtype, hook_points=hook_points)
+        live = LiveOrigin(model, {role: replace(self.corpora[role], count=count)}, self.capture)
+        live.device = self.device
+        now = live.identity(role)
+        changed = [name for name in ("config", "weights", "tokenizer", "texts", "tokens") if now[name] != held[name]]
+        if changed:
+            problem = f"is of another model or corpus than there is now: its {changed[0]} has changed since"
+            raise InputError("--data.cache_dir", self.folder / role, problem)
+        return live
 
     def _refuse_other(self, role: str, manifest: Manifest) -> None:
         held = manifest.identity

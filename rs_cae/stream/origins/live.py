@@ -11,12 +11,13 @@ from torch import Tensor
 from transformers import PreTrainedTokenizerBase
 
 from rs_cae.errors import InputError
+from rs_cae.stream.capture import Batchwise
 from rs_cae.stream.checks import Check
 from rs_cae.stream.corpus import CorpusSpec
 from rs_cae.stream.datasets import LiveTrajectories, TrajectoriesInMemory
 from rs_cae.stream.hookpoints import layout_of
 from rs_cae.stream.language_model import LanguageModelSpec, config_identity, context_of, tokenizer_identity
-from rs_cae.stream.origins.base import CaptureSpec, Origin
+from rs_cae.stream.origins.base import CaptureSpec, LanguageModel, Origin
 from rs_cae.stream.origins.capturing import open_batchwise, open_layerwise
 from rs_cae.stream.plan import CapturePlan, capture_into_memory
 from rs_cae.stream.tokens import CaptureRequest, Tokenization, TokenizedTexts
@@ -129,6 +130,12 @@ class LiveOrigin(Origin):
             return batch
         return next(iter(self.capturer.trajectories([batch])))
 
+    def language_model(self, role: str) -> LanguageModel:
+        """The one that captures."""
+        capturer = self.capturer
+        assert isinstance(capturer, Batchwise)
+        return LanguageModel(capturer.model, capturer.points, self.tokenizer, self.plan(role).tokenized)
+
     def token_texts(self, role: str, tokens: Tensor) -> list[str]:
         """The text of each of the tokens [n], byte for byte where the tokenizer works on bytes."""
         return [str(self.tokenizer.decode([token])) for token in tokens.tolist()]
@@ -188,6 +195,11 @@ class LayerwiseOrigin(LiveOrigin):
     def capturer(self) -> Capturer:
         """The language model with its hook points, which cannot be verified without the whole of it."""
         return open_layerwise(self.model, self.device, self.capture.memory_budget_bytes)
+
+    def language_model(self, role: str) -> LanguageModel:
+        """Raise an InputError: there is never more than a layer of it."""
+        problem = "holds one layer at a time, and what is asked for runs the whole model: use batchwise"
+        raise InputError("--data.schedule", self.schedule, problem)
 
     def refuse_over_budget(self, role: str, size: int) -> None:
         """Raise an InputError: every batch would read all weights."""
