@@ -28,6 +28,15 @@ from rs_cae.dynamics.dimension import (
     two_nn_of_gaussians,
 )
 from rs_cae.dynamics.exchange import cosine_beyond_exchange, exchange_order, exchange_updates
+from rs_cae.dynamics.flow import (
+    KINDS,
+    FixedPoints,
+    fixed_points,
+    grid_spacing,
+    jacobians,
+    mean_divergence,
+    persistence,
+)
 from rs_cae.dynamics.information import information_of_unrelated_updates, mutual_information, tied_share
 from rs_cae.dynamics.kinematics import (
     Kinematics,
@@ -37,6 +46,7 @@ from rs_cae.dynamics.kinematics import (
     velocity,
 )
 from rs_cae.dynamics.moments import Moments
+from rs_cae.dynamics.recovery import direction_distances, distances, kl_divergence, pooled_recovery, recovery
 from rs_cae.dynamics.resampling import (
     bootstrap_mean_interval,
     bootstrap_p,
@@ -54,9 +64,11 @@ from rs_cae.dynamics.surrogates import SURROGATES, surrogate_counts, surrogate_t
 from rs_cae.dynamics.variance import explained_variance, explained_variance_pooled, r2, r2_of_sublayer_means, r2_pooled
 
 __all__ = [
+    "KINDS",
     "SURROGATES",
     "Comparison",
     "Dimensions",
+    "FixedPoints",
     "Kinematics",
     "Moments",
     "PrincipalAxes",
@@ -73,30 +85,40 @@ __all__ = [
     "correlation_of_unrelated_updates",
     "cosine_beyond_exchange",
     "covariance_dimension",
+    "direction_distances",
+    "distances",
     "exchange_order",
     "exchange_updates",
     "expected_turning_angle",
     "explained_variance",
     "explained_variance_pooled",
+    "fixed_points",
     "flipped_straightness",
     "gradient",
+    "grid_spacing",
     "half_samples",
     "information_of_unrelated_updates",
     "intrinsic_dimensions",
     "jackknife_interval",
     "jackknife_p",
+    "jacobians",
+    "kl_divergence",
     "layer_distance",
+    "mean_divergence",
     "mutual_information",
     "norm_outliers",
     "participation_ratio_of_noise",
     "percentile_interval",
+    "persistence",
     "poisson_weights",
+    "pooled_recovery",
     "portrait",
     "principal_axes",
     "r2",
     "r2_of_sublayer_means",
     "r2_pooled",
     "rearranged_steps",
+    "recovery",
     "reordered_turning_angle",
     "resampled_mean",
     "rotation_count",
