@@ -40,7 +40,7 @@ class Record:
     def add_variables(self, name: str, dataset: xr.Dataset) -> None:
         """Add variables to the dataset that becomes ``NAME.nc``."""
         held = self.datasets.get(name, xr.Dataset())
-        self.datasets[name] = held.merge(dataset, compat="identical", join="outer")
+        self.datasets[name] = held.merge(dataset, compat="identical", join="outer", combine_attrs="drop_conflicts")
 
     def add_findings(self, name: str, found: Findings, coordinates: Mapping[str, Any]) -> None:
         """Add what was found: variables of the dataset ``NAME.nc``, and headline numbers."""

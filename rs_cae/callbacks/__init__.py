@@ -7,6 +7,7 @@ from rs_cae.callbacks.dimension import IntrinsicDimension
 from rs_cae.callbacks.dynamics import Dynamics
 from rs_cae.callbacks.explained_variance import ExplainedVariance
 from rs_cae.callbacks.latent_trajectory import LatentTrajectory
+from rs_cae.callbacks.perturbation import PerturbationField
 from rs_cae.callbacks.read_tokens import ReadTokens
 from rs_cae.callbacks.run_record import RunRecord
 
@@ -16,6 +17,7 @@ ANALYSES: dict[str, type[Callback]] = {
     "dynamics": Dynamics,
     "intrinsic_dimension": IntrinsicDimension,
     "curvature": Curvature,
+    "perturbation": PerturbationField,
 }
 """Questions by the name of their options on the command line."""
 
@@ -26,6 +28,7 @@ __all__ = [
     "ExplainedVariance",
     "IntrinsicDimension",
     "LatentTrajectory",
+    "PerturbationField",
     "ReadTokens",
     "RunRecord",
 ]

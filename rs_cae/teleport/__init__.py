@@ -1,1 +1,26 @@
 """Teleports: the last token's residual stream set to other states, and where the model takes it from there."""
+
+from rs_cae.teleport.field import MEASURES, FieldSpec, Injection, field_at
+from rs_cae.teleport.intervene import Teleports
+from rs_cae.teleport.study import PROMPT, Study, injection_sublayers
+from rs_cae.teleport.targets import SIZES, Offplane, Plane, grid_points, make_targets, principal_directions
+from rs_cae.teleport.teleporter import Teleported, Teleporter
+
+__all__ = [
+    "MEASURES",
+    "PROMPT",
+    "SIZES",
+    "FieldSpec",
+    "Injection",
+    "Offplane",
+    "Plane",
+    "Study",
+    "Teleported",
+    "Teleporter",
+    "Teleports",
+    "field_at",
+    "grid_points",
+    "injection_sublayers",
+    "make_targets",
+    "principal_directions",
+]

@@ -1,0 +1,111 @@
+"""What a study of displaced streams found, as variables: means over prompts, with their intervals."""
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from rs_cae.callbacks.verdicts import LEAST_TEXTS
+from rs_cae.dynamics.resampling import resampled_mean, standard_error_interval
+from rs_cae.results import Findings
+
+UNRELATED = "each sublayer has a latent space of its own: no arrow leads from one to another"
+
+MEASURES = {
+    "recovery": "share of a displacement that is gone after the steps, in full width",
+    "recovery_direction": "the same of states divided by their norms",
+    "recovery_plane": "the same in the latent space",
+    "kl": "Kullback-Leibler divergence of the next token's distribution from the control's",
+}
+"""What displacements are judged by."""
+
+UNITS = {"kl": "nat"}
+ENTRIES_AT_ONCE = 4096
+
+
+class Prompts(NamedTuple):
+    """How numbers of prompts are put together.
+
+    Attributes:
+        texts: [prompts], the text of each; prompts of one text are drawn together.
+        draws: Resamples.
+        seed: Of the resamples.
+    """
+
+    texts: Tensor
+    draws: int
+    seed: int
+
+    def means(self, values: Tensor) -> Tensor:
+        """Means [1 + draws, ...] of values [prompts, ...], then of resampled ones: NaN if there are too few texts."""
+        flat = values.double().reshape(len(values), -1)
+        means = resampled_mean(flat, self.texts, self.draws, self.seed)
+        if len(self.texts.unique()) < LEAST_TEXTS:
+            means[1:] = torch.nan
+        return means.reshape(-1, *values.shape[1:])
+
+    def interval(self, values: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Mean of values [prompts, ...] that are known, and the ends of its 95 % interval."""
+        parts = []
+        for part in values.reshape(len(values), -1).split(ENTRIES_AT_ONCE, dim=1):
+            means = self.means(part)
+            parts.append(torch.stack([means[0], *standard_error_interval(means[0], means[1:])]))
+        mean, low, high = torch.cat(parts, dim=1).reshape(3, *values.shape[1:])
+        return mean, low, high
+
+
+def perturbation_variables(results: dict[str, Tensor], prompts: Prompts, points: Tensor) -> Findings:
+    """Where displaced streams lead, and how much of the displacements is gone.
+
+    Args:
+        results: Of ``teleport.Study``.
+        prompts: Whose they are.
+        points: [points, axes] of the reduced plane.
+    """
+    found = Findings()
+    add = _Adder(found, results, prompts)
+    bottleneck = results["control"].shape[-1]
+    on_plane = torch.full((len(points), bottleneck), torch.nan, dtype=torch.float64)
+    on_plane[:, : points.shape[1]] = points
+    beyond = "latents beyond the first two are the control's own" if bottleneck > points.shape[1] else ""
+    found.add("points", "grid latent", on_plane, "points of the reduced plane", "latent unit", beyond)
+    note = UNRELATED if bool(results["displacement"].isnan().all() & ~results["control"].isnan().all()) else ""
+    where, unit = "injection grid step latent", "latent unit"
+    found.add("control", "sublayer latent", results["control"].mean(dim=0), "latents of the stream left alone", unit)
+    found.add("trajectories", where, results["latents"].mean(dim=0), "latents of displaced streams", unit, note)
+    add("displacement", "injection grid latent", "from the injection to the last step", unit, note)
+    kept = "the same, were the displacement carried along as it is"
+    found.add("displacement_kept", "injection grid latent", results["displacement_kept"].mean(dim=0), kept, unit, note)
+    for name, meaning in MEASURES.items():
+        if name not in results:
+            continue
+        unit = UNITS.get(name, "1")
+        add(name, "injection grid", meaning, unit)
+        add(f"{name}_random", "injection grid", f"{meaning}: random displacements as large", unit)
+        add(f"{name}_mean", "injection", f"{meaning}, mean over the grid", unit)
+        add(f"{name}_random_mean", "injection", f"{meaning}, mean over random displacements as large", unit)
+        kept_mean = results[f"{name}_kept_mean"].nanmean(dim=0)
+        found.add(f"{name}_kept_mean", "injection", kept_mean, f"{meaning}, were they carried along", unit)
+    meaning = MEASURES["recovery"]
+    add("recovery_by_step", "injection step", f"{meaning}, after each sublayer")
+    add("recovery_random_by_step", "injection step", "the same of random displacements as large")
+    add("dose_recovery", "injection displaced size", f"{meaning}, by its size relative to the state's norm")
+    if "dose_kl" in results:
+        add("dose_kl", "injection displaced size", MEASURES["kl"], "nat")
+    if "recovery_untrained_mean" in results:
+        add(
+            "recovery_untrained_mean", "injection", "recovery of the same relative displacements in the untrained model"
+        )
+    return found
+
+
+class _Adder(NamedTuple):
+    """Adds a variable of the same name as what was found, with its interval."""
+
+    found: Findings
+    results: dict[str, Tensor]
+    prompts: Prompts
+
+    def __call__(self, name: str, dimensions: str, meaning: str, unit: str = "1", note: str = "") -> None:
+        mean, low, high = self.prompts.interval(self.results[name])
+        self.found.add_with_interval(name, dimensions, mean, (low, high), meaning, unit, note=note)
