@@ -28,12 +28,19 @@ class Joined:
         checkpoint: The checkpoint that is loaded.
         class_path: The LightningModule that wrote it.
         hyperparameters: The arguments of that module.
+        config: The configuration of the run that wrote it, if that is known.
     """
 
     folder: Path | None = None
     checkpoint: Path | None = None
     class_path: str = ""
     hyperparameters: dict[str, Any] = field(default_factory=dict)
+    config: Path | None = None
+
+    def config_for(self, arguments: list[str]) -> list[str]:
+        """The run's configuration as an option to be put before these; empty if they name one, or it is not known."""
+        given = any(word == "--config" or word.startswith(("--config=", "-c")) for word in arguments)
+        return [] if given or self.config is None else ["--config", str(self.config)]
 
     def refuse_conflict(self, model: Namespace) -> None:
         """Raise an InputError if the options ask for another reducer than the checkpoint holds."""
@@ -59,8 +66,7 @@ class Joined:
 def join_run(arguments: list[str]) -> tuple[Joined, list[str]]:
     """Find the run that ``validate``, ``test``, or a ``fit`` with a checkpoint joins, and complete the command line.
 
-    The run is that of ``--run_dir``, else that of ``--ckpt_path``, else ``runs/latest``; the checkpoint its
-    ``best.ckpt`` unless one is given; the configuration its ``config.yaml`` unless one is given.
+    The run and the checkpoint are those of ``find_run``; the configuration is the run's unless one is given.
 
     Returns:
         What is joined, and the arguments with its configuration and checkpoint put in front.
@@ -72,7 +78,6 @@ def join_run(arguments: list[str]) -> tuple[Joined, list[str]]:
     parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False, exit_on_error=False)
     parser.add_argument("--run_dir", type=Path)
     parser.add_argument("--ckpt_path", type=Path)
-    parser.add_argument("--config", "-c", action="append", default=[])
     parser.add_argument("--help", "-h", "--print_config", action="store_true", dest="informs")
     try:
         given, _ = parser.parse_known_args(arguments[1:])
@@ -80,16 +85,32 @@ def join_run(arguments: list[str]) -> tuple[Joined, list[str]]:
         return Joined(), arguments  # the real parser says what is wrong
     if given.informs or command not in ("fit", "validate", "test") or (command == "fit" and given.ckpt_path is None):
         return Joined(), arguments
-    folder = _run_folder(given.run_dir, given.ckpt_path)
-    checkpoint = given.ckpt_path or folder.checkpoints / "best.ckpt"
-    joined = _read_checkpoint(checkpoint, given.run_dir or (folder.path if folder else None))
-    inserted = [] if given.config or folder is None else ["--config", str(folder.config)]
+    joined = find_run(given.run_dir, given.ckpt_path)
+    inserted = joined.config_for(arguments[1:])
     arguments_held = {k: v for k, v in joined.hyperparameters.items() if k not in SET_FROM_DATA}
     held = {"model": {"class_path": joined.class_path, "init_args": arguments_held}}
     inserted += ["--config", json.dumps(held)]
     if given.ckpt_path is None:
-        inserted += ["--ckpt_path", str(checkpoint)]
+        inserted += ["--ckpt_path", str(joined.checkpoint)]
     return joined, [command, *inserted, *arguments[1:]]
+
+
+def find_run(run_dir: Path | None, checkpoint: Path | None) -> Joined:
+    """Find the run that a command goes on with.
+
+    Args:
+        run_dir: Its folder, as it was given; else the run is that of the checkpoint, else ``runs/latest``.
+        checkpoint: As it was given; else the run's ``best.ckpt``.
+
+    Raises:
+        InputError: If there is no such run or checkpoint.
+    """
+    folder = _run_folder(run_dir, checkpoint)
+    file = checkpoint or folder.checkpoints / "best.ckpt"
+    class_path, hyperparameters = _read_checkpoint(file)
+    if folder is None:
+        return Joined(run_dir, file, class_path, hyperparameters)
+    return Joined(run_dir or folder.path, file, class_path, hyperparameters, folder.config)
 
 
 def _run_folder(run_dir: Path | None, checkpoint: Path | None) -> Any:
@@ -105,7 +126,8 @@ def _run_folder(run_dir: Path | None, checkpoint: Path | None) -> Any:
     return RunFolder(LATEST.resolve())
 
 
-def _read_checkpoint(path: Path, folder: Path | None) -> Joined:
+def _read_checkpoint(path: Path) -> tuple[str, dict[str, Any]]:
+    """The module that wrote a checkpoint, and its arguments."""
     if not path.is_file():
         raise InputError("--ckpt_path", path, "no such checkpoint")
     try:
@@ -115,4 +137,4 @@ def _read_checkpoint(path: Path, folder: Path | None) -> Joined:
     except (RuntimeError, KeyError, TypeError, pickle.UnpicklingError, EOFError) as error:
         raise InputError("--ckpt_path", path, "is not a checkpoint of rs_cae, or is damaged") from error
     held.pop("_instantiator", None)
-    return Joined(folder, path, class_path, held)
+    return class_path, held

@@ -1,5 +1,6 @@
 """The argument parser's messages, which can fill a page, as one line."""
 
+import ast
 import re
 
 from rs_cae.modules.checkpoints import MODULES
@@ -34,6 +35,25 @@ def one_line(message: str, arguments: list[str]) -> tuple[str, str, str]:
     if value is None or not expected:
         return option, _typed_value(option, arguments), _plain(message[key.end() :].lstrip(":"))
     return option, value[1].strip(), "expected " + " or ".join(_type_name(name) for name in expected)
+
+
+def own_option(message: str) -> tuple[str, str, str] | None:
+    """Option, value and problem of a message of ``argparse``; None if it is of no single option.
+
+    Example:
+        >>> own_option("argument --grid: invalid int value: 'x'")
+        ('--grid', 'x', 'expected int')
+    """
+    found = re.fullmatch(r"argument (\S+): (.*)", message, re.DOTALL)
+    if found is None:
+        return None
+    option, problem = found[1], found[2]
+    if wrong_type := re.fullmatch(r"invalid (\w+) value: (.*)", problem):
+        return option, ast.literal_eval(wrong_type[2]), f"expected {wrong_type[1]}"
+    if wrong_choice := re.fullmatch(r"invalid choice: (.*) \(choose from (.*)\)", problem):
+        return option, ast.literal_eval(wrong_choice[1]), "expected one of " + wrong_choice[2].replace("'", "")
+    said = re.fullmatch(r"(.*): (.*)", problem, re.DOTALL)  # by the function that was to convert the value
+    return (option, said[1], said[2]) if said else (option, "", problem)
 
 
 def constructor_problem(message: str) -> tuple[str, str, str]:

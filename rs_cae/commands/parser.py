@@ -2,7 +2,6 @@
 
 import argparse
 import json
-import re
 from collections.abc import Mapping
 from inspect import signature
 from pathlib import Path
@@ -12,7 +11,7 @@ import yaml
 from jsonargparse import Namespace
 from lightning.pytorch.cli import LightningArgumentParser
 
-from rs_cae.commands.messages import one_line
+from rs_cae.commands.messages import one_line, own_option
 from rs_cae.data import TrajectoryDataModule
 from rs_cae.errors import InputError
 from rs_cae.stream.origins import LiveOrigin
@@ -30,7 +29,7 @@ class OneLineParser(LightningArgumentParser):
 
 
 class CommandParser(argparse.ArgumentParser):
-    """Of a command that takes no part of a run's configuration; says what is wrong in one line.
+    """Of options that are no part of a run's configuration; says what is wrong in one line.
 
     Args:
         command: Its name.
@@ -46,10 +45,39 @@ class CommandParser(argparse.ArgumentParser):
         about = f"{what}; may be given several times."
         self.add_argument("--control", type=Path, action="append", default=[], metavar="DIR", help=about)
 
+    def add_run(self) -> None:
+        """Add ``--run_dir`` and ``--ckpt_path``, by which ``joining.find_run`` finds a run."""
+        run, checkpoint = "The run; by default that of the checkpoint, else runs/latest.", "By default the run's best."
+        self.add_argument("--run_dir", type=Path, metavar="DIR", help=run)
+        self.add_argument("--ckpt_path", type=Path, metavar="FILE", help=checkpoint)
+
+    def parse_beside(self, sections: Mapping[str, type], arguments: list[str]) -> tuple[argparse.Namespace, list[str]]:
+        """Parse these options out of a command line that has options of some sections too.
+
+        Args:
+            sections: As for ``parse_sections``; ``--help`` names their options.
+            arguments: The command line after the command.
+
+        Returns:
+            These options, and what is left for ``parse_sections``.
+
+        Raises:
+            InputError: If one of these options is wrong.
+        """
+        options = [f"--{name}.{option}" for name, kind in sections.items() for option in signature(kind).parameters]
+        self.epilog = f"Also: --config FILE, {', '.join(options)}."
+        return self.parse_known_args(arguments)
+
     def error(self, message: str) -> NoReturn:
         """Raise an InputError that names the option and the value where they are known."""
-        found = re.fullmatch(r"argument (\S+): (\S+): (.*)", message)
-        raise InputError(*(found.groups() if found else (self.command, "", message)))
+        raise InputError(*(own_option(message) or (self.command, "", message)))
+
+
+def true_or_false(text: str) -> bool:
+    """The value of an option of a ``CommandParser``, as sections' options take it."""
+    if text.lower() not in ("true", "false"):
+        raise argparse.ArgumentTypeError(f"{text}: expected true or false")
+    return text.lower() == "true"
 
 
 def parse_sections(command: str, description: str, sections: Mapping[str, type], arguments: list[str]) -> Namespace:
