@@ -16,7 +16,7 @@ from lightning.pytorch.loggers import CSVLogger, Logger
 from rs_cae import processes
 from rs_cae.callbacks import ANALYSES, ReadTokens, RunRecord
 from rs_cae.callbacks.wandb_logger import finish, run_of_agent, wandb_logger
-from rs_cae.commands import cache, report, sweep, verify
+from rs_cae.commands import cache, perturb, report, sweep, verify
 from rs_cae.commands.checks import refuse_unfit_trainer
 from rs_cae.commands.joining import Joined, join_run
 from rs_cae.commands.messages import constructor_problem
@@ -31,7 +31,7 @@ from rs_cae.run_folder import RunFolder
 DEFAULT_MODEL = "rs_cae.modules.AutoencoderModule"
 TRAINER_DEFAULTS = {"max_epochs": 40, "num_sanity_val_steps": 0, "enable_model_summary": False, "log_every_n_steps": 10}
 OWN_COMMANDS = {
-    **{"cache": cache.run, "verify": verify.run, "report": report.run},
+    **{"cache": cache.run, "verify": verify.run, "perturb": perturb.run, "report": report.run},
     "sweep": lambda words: sweep.run(words, RunCLI),
 }
 WANDB_HELP = "Log to Weights & Biases; offline without a key. True by default under `wandb agent`."

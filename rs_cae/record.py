@@ -81,8 +81,9 @@ class Record:
         for name, line in self.headlines.items():
             known = line.low is not None and line.high is not None and math.isfinite(line.low + line.high)
             interval = f"{line.low:.4g} to {line.high:.4g}" if known else ""
-            null = "" if line.null is None else f"{line.null:.4g}"
+            null = "" if line.null is None or math.isnan(line.null) else f"{line.null:.4g}"
             unit = "" if line.unit == "1" else f" {line.unit}s"
-            p = "" if line.p is None else f"{line.p:.2g}"
-            table.add_row(name.replace("_", " "), f"{line.value:.4g}{unit}", interval, null, p)
+            p = "" if line.p is None or math.isnan(line.p) else f"{line.p:.2g}"
+            value = "not known" if math.isnan(line.value) else f"{line.value:.4g}{unit}"
+            table.add_row(name.replace("_", " "), value, interval, null, p)
         Console().print(table)

@@ -30,6 +30,7 @@ SHARDS = [("train", number) for number in range(5)] + [("test", number) for numb
 FEW_DRAWS = [
     *("--report=false", "--dynamics.surrogates=19", "--dynamics.bootstrap=39", "--dynamics.mi_halves=2"),
     *("--curvature.draws=19", "--curvature.bootstrap=39", "--intrinsic_dimension.halves=2"),
+    *("--perturbation.texts=2", "--perturbation.layers=[1]", "--perturbation.grid=3", "--perturbation.bootstrap=39"),
 ]
 
 

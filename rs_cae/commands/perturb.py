@@ -1,0 +1,181 @@
+"""``rs_cae perturb``: streams of any prompts displaced on the plane of a fitted reducer; nothing is fitted again."""
+
+import argparse
+import json
+import shutil
+from dataclasses import replace
+from itertools import count
+from pathlib import Path
+from typing import get_args
+
+import torch
+from jsonargparse import Namespace
+from rich.progress import track
+from torch import Tensor
+
+from rs_cae.callbacks.latent_trajectory import widened_range
+from rs_cae.callbacks.perturbation import REFERENCE, Prompts, record_study
+from rs_cae.commands.joining import Joined, find_run
+from rs_cae.commands.parser import CommandParser, parse_sections, true_or_false
+from rs_cae.commands.prompts import read_prompts, tokenize_prompts
+from rs_cae.commands.provenance import attributes_of
+from rs_cae.data import TrajectoryDataModule
+from rs_cae.errors import InputError
+from rs_cae.modules.checkpoints import load_reducer
+from rs_cae.record import Record
+from rs_cae.results import open_dataset
+from rs_cae.run_folder import RunFolder, refuse_unwritable
+from rs_cae.stream.hookpoints import find_hook_points
+from rs_cae.stream.language_model import LanguageModelSpec, context_of
+from rs_cae.teleport import (
+    PROMPT,
+    FieldSpec,
+    Offplane,
+    Study,
+    Teleports,
+    grid_points,
+    injection_sublayers,
+    principal_directions,
+)
+
+DESCRIPTION = "Displace the residual streams of prompts, and see where the language model takes them."
+SECTIONS = {"data": TrajectoryDataModule}
+LEAST = {"grid": 2, "steps": 1, "bootstrap": 39, "seed": 0}
+OF_THE_MODEL = ("model", "revision", "random_init", "hook_points")
+"""Data options that say whose states a reducer was fitted to."""
+
+
+def run(arguments: list[str]) -> int:
+    """Run the command.
+
+    Returns:
+        0.
+    """
+    options, rest = _parser().parse_beside(SECTIONS, arguments)
+    for name, least in LEAST.items():
+        if getattr(options, name) < least:
+            raise InputError(f"--{name}", getattr(options, name), f"must be at least {least}")
+    prompts = read_prompts(options.prompt, options.prompts_file, default=PROMPT)
+    joined = find_run(options.run_dir, options.ckpt_path)
+    settings = parse_sections("perturb", DESCRIPTION, SECTIONS, [*joined.config_for(rest), *rest])
+    data, out = _data(settings, joined), _out_folder(options.out, joined)
+    sublayers = injection_sublayers(data.layout, options.layers, options.site)
+    data.setup("test")
+    model, points, tokenizer, _ = data.language_model()
+    rows = tokenize_prompts(prompts, tokenizer, context_of(model.config))
+    study = _study(options, data, joined, sublayers)
+    teleports, twins = Teleports(model, points), _twins(options.untrained, data.origin.model, data.origin.device)
+    for number, ids in enumerate(track(rows, "displaced streams", disable=len(rows) == 1)):
+        study.add(teleports.of(ids), number, None if twins is None else twins.of(ids))
+    record = Record(_attributes(settings, joined, options))
+    record_study(
+        record, study, Prompts(torch.arange(len(rows)), options.bootstrap, options.seed), data.layout, teleports
+    )
+    _write(record, out)
+    return 0
+
+
+def _parser() -> CommandParser:
+    parser = CommandParser("perturb", DESCRIPTION)
+    parser.add_run()
+    about = "The paper's by default, in any case one."
+    parser.add_argument("--prompt", help=f"A prompt, whose last token's stream is displaced. {about}")
+    parser.add_argument("--prompts_file", type=Path, metavar="FILE", help="Prompts, one a line, instead of one.")
+    parser.add_argument("--layers", type=int, nargs="+", metavar="L", help="By default the paper's five, scaled.")
+    parser.add_argument("--site", help="attn, mlp or layer; by default the first of a layer.")
+    parser.add_argument("--grid", type=int, default=10, metavar="N", help="Points along each latent of the plane.")
+    parser.add_argument("--steps", type=int, default=12, metavar="K", help="Sublayers that are read afterwards.")
+    parser.add_argument("--offplane", choices=get_args(Offplane), default="mean", help="What is off the plane.")
+    parser.add_argument("--extent", type=float, nargs="+", metavar="X", help="Low and high of each axis of the plane.")
+    parser.add_argument("--logits", type=true_or_false, default=False, metavar="BOOL", help="The next token, too.")
+    parser.add_argument("--untrained", type=true_or_false, default=False, metavar="BOOL", help="And a control model.")
+    parser.add_argument("--bootstrap", type=int, default=1000, metavar="N", help="Resamples behind intervals.")
+    parser.add_argument("--seed", type=int, default=0, metavar="N", help="Of everything that is drawn.")
+    parser.add_argument("--out", type=Path, metavar="DIR", help="A new folder; by default RUN_DIR/perturb-1, -2, ...")
+    return parser
+
+
+def _data(settings: Namespace, joined: Joined) -> TrajectoryDataModule:
+    """The data module of the run, if its model is the one that the reducer was fitted to."""
+    held = {} if joined.config is None else json.loads(RunFolder(joined.config.parent).identity_file.read_text())
+    for name in OF_THE_MODEL:
+        asked, fitted = getattr(settings.data, name), held.get(f"data.{name}")
+        if f"data.{name}" in held and asked != fitted:
+            problem = f"{joined.checkpoint} was fitted to a model with --data.{name} {fitted}"
+            raise InputError(f"--data.{name}", asked, problem)
+    data = TrajectoryDataModule(**settings.data)
+    joined.refuse_other_shape(data)
+    data.origin.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    return data
+
+
+def _out_folder(given: Path | None, joined: Joined) -> Path:
+    """Where the results go: a folder that is not there yet."""
+    if given is None:
+        if joined.folder is None:
+            raise InputError("--out", "", f"is wanted: {joined.checkpoint} lies in no run")
+        given = next(path for number in count(1) if not (path := joined.folder / f"perturb-{number}").exists())
+    if given.exists() and not (given.is_dir() and not any(given.iterdir())):
+        raise InputError("--out", given, "is there already; name a new folder")
+    refuse_unwritable("--out", given)
+    return given
+
+
+def _study(options: argparse.Namespace, data: TrajectoryDataModule, joined: Joined, sublayers: list[int]) -> Study:
+    """What is done to every prompt, on the plane of the reducer and along the directions in which test states vary."""
+    assert joined.checkpoint is not None
+    reducer = load_reducer(joined.checkpoint).to(data.origin.device)
+    states = data.first("test", REFERENCE).states
+    extent = _extent(options.extent, joined, reducer.bottleneck)
+    if extent is None:
+        extent = widened_range(reducer.encode(states).double())
+    spec = FieldSpec(grid_points(extent, options.grid), options.steps, options.offplane, options.logits)
+    return Study(reducer, sublayers, spec, principal_directions(states[:, sublayers]), options.seed)
+
+
+def _extent(given: list[float] | None, joined: Joined, bottleneck: int) -> Tensor | None:
+    """Low and high of each axis [axes, 2]: those that are given, else those of the run's test, if there was one."""
+    axes = min(2, bottleneck)
+    if given is not None:
+        extent, words = torch.tensor(given, dtype=torch.float64), " ".join(f"{end:g}" for end in given)
+        if len(given) != 2 * axes:
+            raise InputError("--extent", words, f"expected {2 * axes} numbers: low and high of each axis of the plane")
+        if not (extent.isfinite().all() and (extent[::2] < extent[1::2]).all()):
+            raise InputError("--extent", words, "expected each low end below its high end")
+        return extent.view(axes, 2)
+    if joined.folder is None or not (RunFolder(joined.folder).results / "latent.nc").is_file():
+        return None
+    tested = open_dataset(joined.folder, "latent")
+    return torch.from_numpy(tested["grid_extent"].values).double() if "grid_extent" in tested else None
+
+
+def _twins(wanted: bool, spec: LanguageModelSpec, device: torch.device) -> Teleports | None:
+    """The untrained model, if it is wanted as a control."""
+    if not wanted:
+        return None
+    if spec.random_init:
+        raise InputError("--untrained", "true", "the model is untrained itself")
+    model = replace(spec, random_init=True).load(device)
+    return Teleports(model, find_hook_points(model, spec.hook_points))
+
+
+def _attributes(settings: Namespace, joined: Joined, options: argparse.Namespace) -> dict[str, str | int | float]:
+    """What every dataset says of where it comes from."""
+    identity = {"model": joined.class_path.rpartition(".")[2], "seed_everything": options.seed}
+    asked = {name: str(value) if isinstance(value, Path) else value for name, value in vars(options).items()}
+    config = {"data": dict(settings.data), "perturb": asked | {"ckpt_path": str(joined.checkpoint)}}
+    return attributes_of(config, identity)
+
+
+def _write(record: Record, out: Path) -> None:
+    """Everything into a new folder, which is there whole or not at all."""
+    temporary = out.with_name(f".{out.name}.partial")
+    try:
+        shutil.rmtree(temporary, ignore_errors=True)
+        (temporary / "figures").mkdir(parents=True)
+        record.write(temporary, temporary / "figures", temporary / "metrics.json")
+        temporary.replace(out)
+    except OSError as error:
+        raise InputError("--out", out, f"results cannot be written: {error}") from error
+    record.print_table("Displaced streams")
+    print(f"results: {out / 'perturbation.nc'}\nfigures: {out / 'figures'}")
