@@ -2,6 +2,7 @@
 
 import numpy as np
 import xarray as xr
+from made_up_perturbations import perturbation_of
 
 from rs_cae.dynamics import SURROGATES
 from rs_cae.results import depth_coordinates
@@ -76,7 +77,8 @@ def latent_of(layers=3, sites=("attn", "mlp"), samples=5, bottleneck=2, seed=0, 
 
 
 def both(**shape):
-    return {"dynamics": dynamics_of(**shape), "latent": latent_of(**shape)}
+    made_up = {"dynamics": dynamics_of, "latent": latent_of, "perturbation": perturbation_of}
+    return {name: of(**shape) for name, of in made_up.items()}
 
 
 def unknown(datasets, *endings):

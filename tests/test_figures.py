@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 import xarray as xr
+from made_up_perturbations import perturbation_of
 from made_up_results import BY_SAMPLES, both, dynamics_of, latent_of, unknown
 from matplotlib.colors import same_color
 
@@ -28,8 +29,15 @@ SHAPES = {
     "usual": both,
     "parallel": lambda: both(sites=("layer",)),
     "one layer": lambda: both(layers=1),
-    "one sample": lambda: unknown({"dynamics": dynamics_of(), "latent": latent_of(samples=1)}, *BY_SAMPLES),
-    "one unit": lambda: {"dynamics": dynamics_of(units=1), "latent": latent_of(bottleneck=1)},
+    "one sample": lambda: (
+        unknown({"dynamics": dynamics_of(), "latent": latent_of(samples=1)}, *BY_SAMPLES)
+        | {"perturbation": perturbation_of(prompts=1)}
+    ),
+    "one unit": lambda: {
+        "dynamics": dynamics_of(units=1),
+        "latent": latent_of(bottleneck=1),
+        "perturbation": perturbation_of(latents=1),
+    },
     "some units unknown": some_units_unknown,
     "nothing known": lambda: unknown(both(), ""),
     "all of one value": lambda: {name: xr.zeros_like(held) for name, held in both().items()},
@@ -68,6 +76,7 @@ def test_every_figure_is_drawn(shape):
     sites = tuple(dict.fromkeys(datasets["dynamics"]["site"].values.tolist()))
     same = {"layers": datasets["dynamics"].sizes["sublayer"] // len(sites), "sites": sites, "seed": 1}
     control = {"dynamics": dynamics_of(**same, units=5), "latent": latent_of(**same)}
+    control["perturbation"] = perturbation_of(same["layers"], sites)
     bare = {name: only(held) for name, held in control.items()}
     others = {"untrained": control, "unknown": unknown(control, ""), "bare": bare}
     assert list(drawable(datasets)) == list(FIGURES)

@@ -5,6 +5,9 @@ from rs_cae.figures.components import draw_cumulative_explained_variance, draw_e
 from rs_cae.figures.curvature import draw_latent_turning_angle, draw_turning_angle
 from rs_cae.figures.dimension import draw_intrinsic_dimension
 from rs_cae.figures.information import draw_mutual_information, draw_mutual_information_map
+from rs_cae.figures.perturbation import draw_perturbation_field
+from rs_cae.figures.recovery import draw_recovery
+from rs_cae.figures.recovery_lines import draw_dose_response, draw_recovery_by_step
 from rs_cae.figures.reduced_space import draw_explained_variance, draw_layer_distance, draw_mean_trajectory
 from rs_cae.figures.style import Control
 from rs_cae.figures.sweep import draw_sweep
@@ -35,6 +38,7 @@ __all__ = [
     "draw_cumulative_explained_variance",
     "draw_cumulative_turning",
     "draw_density",
+    "draw_dose_response",
     "draw_explained_variance",
     "draw_explained_variance_100",
     "draw_intrinsic_dimension",
@@ -44,7 +48,10 @@ __all__ = [
     "draw_mean_trajectory",
     "draw_mutual_information",
     "draw_mutual_information_map",
+    "draw_perturbation_field",
     "draw_portraits",
+    "draw_recovery",
+    "draw_recovery_by_step",
     "draw_rotation_distribution",
     "draw_rotations_by_unit",
     "draw_sweep",

@@ -6,7 +6,18 @@ from typing import NamedTuple
 import xarray as xr
 from matplotlib.figure import Figure
 
-from rs_cae.figures import components, curvature, dimension, information, reduced_space, units, vectors
+from rs_cae.figures import (
+    components,
+    curvature,
+    dimension,
+    information,
+    perturbation,
+    recovery,
+    recovery_lines,
+    reduced_space,
+    units,
+    vectors,
+)
 from rs_cae.figures.style import Control
 
 
@@ -74,6 +85,16 @@ FIGURES = {
         components.draw_explained_variance_100,
     ),
     "latent_turning_angle": Drawing("latent", _TURNING, curvature.draw_latent_turning_angle),
+    "perturbation_field": Drawing(
+        "perturbation",
+        ("displacement", "trajectories", "control", "steps_left"),
+        perturbation.draw_perturbation_field,
+    ),
+    "recovery": Drawing("perturbation", ("recovery_mean", "steps_left"), recovery.draw_recovery),
+    "recovery_by_step": Drawing(
+        "perturbation", ("recovery_by_step", "steps_left"), recovery_lines.draw_recovery_by_step
+    ),
+    "dose_response": Drawing("perturbation", ("dose_recovery", "steps_left"), recovery_lines.draw_dose_response),
 }
 """By name, in the order of the paper."""
 

@@ -1,0 +1,210 @@
+"""How far the network brings back what was put elsewhere, by the depth at which that was done."""
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import xarray as xr
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import FixedLocator, NullLocator
+
+from rs_cae.figures.curves import marker_if_single
+from rs_cae.figures.injections import whose
+from rs_cae.figures.style import (
+    ACCENT,
+    GREY,
+    MEAN_COLOUR,
+    Control,
+    dashed,
+    depth_of,
+    label_depth,
+    legend_below,
+    log_if_wide,
+    panels,
+    say_nothing_to_show,
+)
+
+LOWEST = -1.0
+"""Below it the scale is logarithmic: states that are driven far away would leave no room for the rest."""
+
+LOW_MARKS = (-2.0, -5.0, *(-(10.0**power) for power in range(1, 9)))
+
+AXIS = "recovery"
+MEANING = "1: back on the path, 0: no correction"
+NOTHING_LEFT = "no sublayer is left after the injection"
+GRID = "states put on the grid"
+RANDOM = "random displacements of the same size"
+KEPT = "if only carried along"
+DOTS: dict[str, Any] = {"marker": ".", "markersize": 3}
+
+
+class Measure(NamedTuple):
+    """Of how far states come back, by injection.
+
+    Attributes:
+        name: ``NAME_mean`` is drawn, with its interval and what it is held against.
+        title: Of its panel.
+        of_steps: Whether it is read at the last step, as all are but what the logits say.
+    """
+
+    name: str
+    title: str
+    of_steps: bool = True
+
+
+MEASURES = (
+    Measure("recovery", "full width"),
+    Measure("recovery_direction", "direction, norms divided out"),
+    Measure("recovery_plane", "in the plane"),
+    Measure("kl", "distribution of the next token", of_steps=False),
+)
+
+
+def draw_recovery(perturbation: xr.Dataset, controls: Sequence[Control] = ()) -> Figure:
+    """Recovery by the depth of the injection, in full width, of the direction and in the plane, and what logits say.
+
+    Recovery is 1 less the distance from the unperturbed run at the last step, as a share of that at the injection: 1 is
+    back on its path, 0 no correction, below 0 driven away.
+
+    Args:
+        perturbation: ``recovery_mean`` with its interval and ``steps_left``; the other measures, those of random
+            displacements and of what is only carried along, and ``recovery_untrained_mean`` if known.
+        controls: Drawn in grey.
+    """
+    shown = [measure for measure in MEASURES if f"{measure.name}_mean" in perturbation]
+    rows = 1 if len(shown) < 3 else 2
+    columns = min(len(shown), 2)
+    figure, grid = panels(rows, columns, 3.4 * columns if columns > 1 else 5.2, 2.1 * rows + 1.7)
+    beside = [*_untrained(perturbation), *controls]
+    for axes, measure in zip(grid.flat, shown, strict=False):
+        axes.set_title(measure.title, fontsize=9)
+        mean = perturbation[f"{measure.name}_mean"]
+        if np.isfinite(mean.values).any():
+            _draw_measure(axes, perturbation, measure, beside)
+        else:
+            nothing = measure.of_steps and not (perturbation["steps_left"].values > 0).any()
+            say_nothing_to_show(axes, str(mean.attrs.get("note", NOTHING_LEFT if nothing else "not known")))
+    for axes in grid.flat[len(shown) :]:
+        axes.set_axis_off()
+    for axes in grid.flat[: len(shown)][-columns:]:
+        axes.set_xlabel("layer of the injection", fontsize=9)
+    bands = "; bands: 95 %" if any(has_band(perturbation, f"{measure.name}_mean") for measure in shown) else ""
+    title = f"Recovery by the depth of the injection{whose(perturbation)}"
+    figure.suptitle(f"{title}\n{MEANING}{bands}", fontsize=10)
+    legend_below(figure)
+    return figure
+
+
+def _untrained(perturbation: xr.Dataset) -> list[Control]:
+    """The untrained model's recovery from the same displacements, if it was asked for."""
+    names = [f"recovery_untrained_mean{end}" for end in ("", "_low", "_high")]
+    held = {name: name.replace("untrained_", "") for name in names if name in perturbation}
+    return [Control("untrained model, same displacements", perturbation[list(held)].rename(held))] if held else []
+
+
+def _draw_measure(axes: Axes, perturbation: xr.Dataset, measure: Measure, controls: Sequence[Control]) -> None:
+    """A measure and what it is held against."""
+    name, depth = f"{measure.name}_mean", perturbation["injection_depth"].values
+    drawn = [draw_with_band(axes, depth, perturbation, name, color=ACCENT, label=GRID, zorder=3)]
+    _mark_points(axes, perturbation, measure)
+    nulls = [(f"{measure.name}_random_mean", {"label": RANDOM, "linestyle": ":", "color": "black"})]
+    if measure.name != "recovery":  # of which it is 0 by definition
+        nulls.append((f"{measure.name}_kept_mean", {"label": KEPT, "linestyle": "-.", "color": MEAN_COLOUR}))
+    for null, look in nulls:
+        drawn.append(draw_with_band(axes, depth, perturbation, null, 0.12, **look, **DOTS, zorder=2.5))
+    for control, look in dashed(controls):
+        place = control.results["injection_depth"].values
+        drawn.append(draw_with_band(axes, place, control.results, name, 0.15, label=control.label, **look, **DOTS))
+    values = np.concatenate(drawn)
+    if measure.of_steps:
+        draw_zero(axes)
+        set_recovery_scale(axes, values)
+    else:
+        set_divergence_scale(axes, values)
+    label_depth(axes)
+    axes.set_xlabel("")
+    end = max(1.0, float(depth_of(perturbation).max()))
+    axes.set_xlim(-0.04 * end, 1.04 * end)
+
+
+def _mark_points(axes: Axes, perturbation: xr.Dataset, measure: Measure) -> None:
+    """A marker on each value, hollow where fewer sublayers were left than were to be read."""
+    depth, mean = perturbation["injection_depth"].values, perturbation[f"{measure.name}_mean"].values
+    left = perturbation["steps_left"].values
+    steps = int(perturbation.attrs.get("steps", left.max()))
+    fewer = (left < steps) & measure.of_steps & np.isfinite(mean)
+    look: dict[str, Any] = {"color": ACCENT, "markersize": 4.5 if len(mean) <= 16 else 2.5, "zorder": 3.1}
+    axes.plot(depth[~fewer], mean[~fewer], "o", **look)
+    if fewer.any():
+        label = f"fewer than {steps} {units_of_steps(perturbation)} left"
+        axes.plot(depth[fewer], mean[fewer], "o", markerfacecolor="white", label=label, **look)
+
+
+def units_of_steps(perturbation: xr.Dataset) -> str:
+    """What the steps are: layers where attention and MLP run side by side."""
+    return "sublayers" if "mlp" in perturbation["site"].values else "layers"
+
+
+def has_band(perturbation: xr.Dataset, name: str) -> bool:
+    """Whether the interval of a variable is known anywhere."""
+    return f"{name}_low" in perturbation and bool(np.isfinite(perturbation[f"{name}_low"].values).any())
+
+
+def draw_with_band(
+    axes: Axes, places: np.ndarray, held: xr.Dataset, name: str, alpha: float = 0.22, **look: Any
+) -> np.ndarray:
+    """A line and its interval, if they are there; a bar where there is but one value.
+
+    Args:
+        axes: The panel.
+        places: On the horizontal axis [values].
+        held: Holds NAME, and perhaps NAME_low and NAME_high [values].
+        name: Of the variable.
+        alpha: Of the band.
+        **look: Of the line.
+
+    Returns:
+        All values that were drawn.
+    """
+    if name not in held or not np.isfinite(held[name].values).any():
+        return np.empty(0)
+    values = held[name].values
+    axes.plot(places, values, **{"linewidth": 1.3, **look, **marker_if_single(values)})
+    if not has_band(held, name):
+        return values
+    low, high = held[f"{name}_low"].values, held[f"{name}_high"].values
+    band: dict[str, Any] = {"color": look["color"], "alpha": alpha, "zorder": 1.8}
+    if np.isfinite(values).sum() == 1:
+        axes.vlines(places, low, high, linewidth=5, **band)
+    else:
+        axes.fill_between(places, low, high, linewidth=0, **band)
+    return np.concatenate([values, low, high])
+
+
+def draw_zero(axes: Axes) -> None:
+    """Where the recovery of what is carried along lies."""
+    axes.axhline(0, color=GREY, linewidth=0.8, zorder=1, label="no correction")
+
+
+def set_recovery_scale(axes: Axes, values: np.ndarray) -> None:
+    """A vertical axis of recovery, logarithmic where it would leave no room for the rest."""
+    known = np.append(values[np.isfinite(values)], 0.0)
+    low, high = float(known.min()), float(known.max())
+    margin = 0.06 * max(high - max(low, LOWEST), 0.1)
+    axes.set_ylim(low - margin, high + margin)
+    axes.set_ylabel(AXIS, fontsize=9)
+    if low < LOWEST:
+        axes.set_yscale("symlog", linthresh=-LOWEST)
+        axes.set_ylim(1.6 * low, high + margin)
+        marks = [*LOW_MARKS[2:], *(LOW_MARKS[:2] if low > LOW_MARKS[2] else ()), -1.0, -0.5, 0.0, 0.5, 1.0]
+        axes.yaxis.set_major_locator(FixedLocator([mark for mark in marks if mark >= 1.6 * low]))
+        axes.yaxis.set_minor_locator(NullLocator())
+        axes.yaxis.set_major_formatter("{x:g}")
+        axes.set_ylabel(f"{AXIS} (log below {LOWEST:g})", fontsize=9)
+
+
+def set_divergence_scale(axes: Axes, values: np.ndarray) -> None:
+    """A vertical axis of divergences, which are 0 or above but for rounding."""
+    log_if_wide(axes, values[values > 0])
+    axes.set_ylabel("KL divergence [nats]", fontsize=9)
