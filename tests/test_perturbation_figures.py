@@ -9,7 +9,7 @@ from test_figures import drawn, legend, lines
 
 from rs_cae.figures import FIGURES
 from rs_cae.figures.injections import evenly, injections, spoken
-from rs_cae.figures.perturbation import DONE, KEPT, length_factor
+from rs_cae.figures.perturbation import DONE, KEPT, SCALED, length_factor
 from rs_cae.figures.style import WITHIN
 
 NAMES = [name for name, drawing in FIGURES.items() if drawing.dataset == "perturbation"]
@@ -40,7 +40,7 @@ def test_arrows_are_the_displacements_in_the_network_and_carried_along():
     results = perturbation_of(latents=3)
     figure = drawn("perturbation_field", results)
     panels = [axes for axes in figure.axes if arrows(axes)]
-    assert [axes.get_title() for axes in panels[:3]] == [
+    assert [axes.get_title().rsplit("\n", 1)[0] for axes in panels[:3]] == [
         "before L00 attention\n4 sublayers on",
         "before L01 attention\n3 sublayers on instead of 4",
         "before L02 attention\n1 sublayer on instead of 4",
@@ -53,9 +53,8 @@ def test_arrows_are_the_displacements_in_the_network_and_carried_along():
         np.testing.assert_array_equal(np.column_stack([quiver.U, quiver.V]), field)
         np.testing.assert_array_equal(quiver.XY, results["trajectories"].values[number, :, 0, :2])
         np.testing.assert_allclose(quiver.get_array(), np.linalg.norm(field, axis=1))
-        assert (quiver.angles, quiver.scale_units, quiver.scale) == ("xy", "xy", 1.0)
+        assert (quiver.angles, quiver.scale_units) == ("xy", "xy")
     assert len({arrows(axes)[0].get_clim() for axes in panels}) == 1
-    assert "arrows at their true length" in figure.get_suptitle()
     labels = [axes.get_ylabel() for axes in figure.axes]
     assert [f"{DONE}\nlatent 1", f"{KEPT}\nlatent 1"] == [label for label in labels if "\n" in label]
 
@@ -73,20 +72,28 @@ def test_the_control_its_part_that_was_followed_and_its_ends():
         np.testing.assert_array_equal(followed.get_xydata(), control[first : first + left + 1])
 
 
-def test_arrows_too_long_or_too_short_are_drawn_alike_by_one_factor_that_is_said():
+def test_arrows_too_long_or_too_short_are_drawn_alike_by_a_factor_that_is_said():
     results = perturbation_of(side=9)
-    drawn_first = injections(results, 12)
-    extents = [np.ptp(drawn_first[0].starts[:, axis]) / 8 for axis in (0, 1)]
+    first, *_ = injections(results, 12)
     for length, wanted in ((10, 0.15), (4, 0.3), (1, 1), (0.15, 10), (0.001, 1500)):
-        field = np.zeros_like(drawn_first[0].displacement)
-        field[:, 1] = length * extents[1]
-        assert length_factor([drawn_first[0]._replace(displacement=field, kept=None)]) == wanted
-    results["displacement"] = results["displacement"] * 20
+        field = np.zeros_like(first.displacement)
+        field[:, 1] = length * np.ptp(first.starts[:, 1]) / 8
+        assert length_factor(first._replace(displacement=field, kept=None)) == wanted
+    results["displacement"] = results["displacement"] * np.array([20, 0.5, 0.1])[:, None, None]
     figure = drawn("perturbation_field", results)
-    (quiver,) = arrows(figure.axes[0])
-    assert quiver.scale > 1
-    assert f"arrows drawn at {1 / quiver.scale:g} of their length" in figure.get_suptitle()
-    np.testing.assert_allclose(quiver.get_array().max(), np.linalg.norm(results["displacement"][0], axis=1).max())
+    assert SCALED in figure.get_suptitle()
+    for axes, below in zip(figure.axes[:3], figure.axes[3:6], strict=True):
+        assert f"arrows scaled by {1 / arrows(axes)[0].scale:g}" == axes.get_title().split("\n")[-1]
+        assert arrows(axes)[0].scale == arrows(below)[0].scale
+    factors = [length_factor(injection) for injection in injections(results, 12)]
+    assert len(set(factors)) == 3
+    np.testing.assert_allclose([1 / arrows(axes)[0].scale for axes in figure.axes[:3]], factors)
+    top = np.quantile(np.linalg.norm(results["displacement"].values, axis=-1), 0.98)
+    np.testing.assert_allclose([arrows(axes)[0].get_clim() for axes in figure.axes[:6]], [(0, top)] * 6)
+    as_they_are = drawn("perturbation_field", perturbation_of(layers=1))
+    assert "arrows at their true length" in as_they_are.get_suptitle()
+    assert arrows(as_they_are.axes[0])[0].scale == 1
+    assert "scaled" not in as_they_are.axes[0].get_title()
 
 
 def test_of_a_fine_grid_every_second_row_and_column_has_arrows():

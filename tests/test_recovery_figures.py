@@ -7,7 +7,7 @@ from matplotlib.colors import same_color
 from test_figures import drawn, legend
 
 from rs_cae.figures import Control
-from rs_cae.figures.recovery import GRID, RANDOM, set_recovery_scale
+from rs_cae.figures.recovery import GRID, KEPT, RANDOM, set_recovery_scale
 from rs_cae.figures.recovery_lines import MOST_LINES
 from rs_cae.figures.style import ACCENT, GREY, MEAN_COLOUR, single_panel
 
@@ -27,7 +27,8 @@ def test_recovery_is_the_data_with_what_it_is_held_against():
             np.testing.assert_array_equal(curve.get_xdata(), [0, 1, 2])
             assert same_color(curve.get_color(), colour)
         carried = [line.get_ydata() for line in axes.lines if same_color(line.get_color(), MEAN_COLOUR)]
-        np.testing.assert_array_equal(carried, [] if name == "recovery" else [results[f"{name}_kept_mean"]])
+        np.testing.assert_array_equal(carried, [[0, 0] if name == "recovery" else results[f"{name}_kept_mean"]])
+        assert all(str(line.get_label()) == KEPT for line in axes.lines if same_color(line.get_color(), MEAN_COLOUR))
         assert labelled(axes, "shuffled tokens")[0].get_xdata().tolist() == [0.5, 1]
     untrained = [labelled(axes, "untrained model, same displacements") for axes in figure.axes]
     np.testing.assert_array_equal(untrained[0][0].get_ydata(), results["recovery_untrained_mean"])

@@ -43,16 +43,19 @@ MAGNITUDES = truncated("plasma", 0.85)
 DONE, KEPT = "what the network does", "if only carried along"
 NOTHING_LEFT = "no sublayer is left after the injection"
 
+SCALED = "colours have one scale, lengths of arrows one for each injection"
+"""As one scale for all would leave dots where little is left to happen."""
+
 LONGEST = 1.5
-"""Spacings of the grid: arrows would hide each other if more than a few were longer, and all are drawn shorter."""
+"""Spacings of the grid: arrows would hide each other if more than a few were longer, and are drawn shorter."""
 
 MOST_ARROWS = 12
 """In a row or column of the grid; of a finer one, every second or third."""
 
 ROUND = (1, 1.5, 2, 2.5, 3, 4, 5, 6, 8)
 
-SHORTEST = 0.3
-"""Spacings of the grid: arrows would be dots if nearly all were shorter, and all are drawn longer."""
+SHORTEST = 0.7
+"""Spacings of the grid: arrows would be dots if nearly all were shorter, and are drawn longer."""
 
 
 def draw_perturbation_field(perturbation: xr.Dataset, controls: Sequence[Control] = ()) -> Figure:
@@ -101,7 +104,7 @@ def _panels(count: int, across: str, up: Sequence[str]) -> tuple[Figure, np.ndar
         axes.remove()
     by_injection = by_injection[:count]
     for axes in by_injection.flat:
-        axes.xaxis.set_major_locator(MaxNLocator(3, min_n_ticks=2))
+        axes.xaxis.set_major_locator(MaxNLocator(4, min_n_ticks=2))
         axes.yaxis.set_major_locator(MaxNLocator(4, min_n_ticks=2))
     for axes in by_injection[-columns:, -1] if count > 1 else by_injection[0]:
         axes.xaxis.set_tick_params(labelbottom=True)
@@ -113,15 +116,16 @@ def _panels(count: int, across: str, up: Sequence[str]) -> tuple[Figure, np.ndar
 
 
 def _draw_planes(drawn: list[Injection], names: list[str]) -> tuple[Figure, str]:
-    """Fields of arrows, and in words how long these are drawn."""
+    """Fields of arrows, those of an injection and of its null to one scale, and in words how long they are drawn."""
     rows = [DONE, KEPT] if any(injection.kept is not None for injection in drawn) else [DONE]
     figure, grid = _panels(len(drawn), names[0], [f"{row}\n{names[1]}" for row in rows])
     lengths = np.concatenate([_lengths(injection.displacement) for injection in drawn])
-    factor, known = length_factor(drawn), lengths[np.isfinite(lengths)]
+    known, factors = lengths[np.isfinite(lengths)], [length_factor(injection) for injection in drawn]
     top = float(np.quantile(known, 0.98))
     colour = ScalarMappable(Normalize(0, top), MAGNITUDES)
-    for column, injection in zip(grid, drawn, strict=True):
-        column[0].set_title(injection.title, fontsize=8)
+    for column, injection, factor in zip(grid, drawn, factors, strict=True):
+        scale = f"\narrows scaled by {factor:g}" if injection.known and set(factors) != {1.0} else ""
+        column[0].set_title(injection.title + scale, fontsize=8)
         fields = (injection.displacement, injection.fixed_points), (injection.kept, injection.kept_fixed_points)
         for axes, (field, points) in zip(column, fields, strict=False):
             draw_control(axes, injection)
@@ -130,12 +134,12 @@ def _draw_planes(drawn: list[Injection], names: list[str]) -> tuple[Figure, str]
             _draw_arrows(axes, injection.starts, field, factor, colour)
             for point in points:
                 draw_fixed_point(axes, point.place, point.kind)
-    _show_all(grid[0, 0], drawn, factor)
+    _show_all(grid[0, 0], drawn, factors)
     extend = "max" if known.max() > top else "neither"
     bar = figure.colorbar(colour, ax=list(grid.flat), shrink=0.7, aspect=30, extend=extend)
     bar.set_label("displacement [latent units]", fontsize=9)
     bar.ax.tick_params(labelsize=8)
-    return figure, "arrows at their true length" if factor == 1 else f"arrows drawn at {factor:g} of their length"
+    return figure, "arrows at their true length" if set(factors) == {1.0} else SCALED
 
 
 def _lengths(field: np.ndarray) -> np.ndarray:
@@ -168,14 +172,12 @@ def _stride(side: int) -> int:
     return math.ceil(side / MOST_ARROWS)
 
 
-def length_factor(drawn: list[Injection]) -> float:
-    """By which all arrows are drawn longer or shorter, a round number; 1 if they can be seen as they are."""
-    starts = np.concatenate([injection.starts for injection in drawn])
-    side = math.isqrt(len(drawn[0].starts))
+def length_factor(injection: Injection) -> float:
+    """By which its arrows are drawn longer or shorter, a round number; 1 if they can be seen as they are."""
+    side = math.isqrt(len(injection.starts))
     gaps = (side - 1) / _stride(side)
-    extent = np.nanmax(starts, axis=0) - np.nanmin(starts, axis=0)
     with np.errstate(divide="ignore", invalid="ignore"):
-        spacings = _lengths(np.concatenate(_fields(drawn)) * gaps / extent)
+        spacings = _lengths(np.concatenate(_fields(injection)) * gaps / np.ptp(injection.starts, axis=0))
     spacings = spacings[np.isfinite(spacings)]
     long = float(np.quantile(spacings, 0.95)) if spacings.size else 0.0
     if long == 0 or SHORTEST <= long <= LONGEST:
@@ -185,16 +187,16 @@ def length_factor(drawn: list[Injection]) -> float:
     return float(f"{max(digits for digits in ROUND if digits <= wanted / 10**power * (1 + 1e-9))}e{power}")
 
 
-def _fields(drawn: list[Injection]) -> list[np.ndarray]:
-    fields = (field for injection in drawn for field in (injection.displacement, injection.kept))
-    return [field for field in fields if field is not None]
+def _fields(injection: Injection) -> list[np.ndarray]:
+    return [field for field in (injection.displacement, injection.kept) if field is not None]
 
 
-def _show_all(axes: Axes, drawn: list[Injection], factor: float) -> None:
+def _show_all(axes: Axes, drawn: list[Injection], factors: list[float]) -> None:
     """Limits that hold every start and every control, and all but a few of the arrows' tips."""
-    starts = [injection.starts for injection in drawn for field in _fields([injection])]
-    tips = np.concatenate([start + factor * field for start, field in zip(starts, _fields(drawn), strict=True)])
-    places = [np.nanquantile(tips, [0.02, 0.98], axis=0), *starts, *(injection.control for injection in drawn)]
+    scaled = zip(drawn, factors, strict=True)
+    tips = [injection.starts + factor * field for injection, factor in scaled for field in _fields(injection)]
+    few = np.nanquantile(np.concatenate(tips), [0.02, 0.98], axis=0)
+    places = [few, *(part for injection in drawn for part in (injection.starts, injection.control))]
     low, high = np.nanmin(np.concatenate(places), axis=0), np.nanmax(np.concatenate(places), axis=0)
     margin = np.where(high > low, 0.05 * (high - low), 1.0)
     axes.set_xlim(low[0] - margin[0], high[0] + margin[0])

@@ -31,11 +31,11 @@ LOWEST = -1.0
 LOW_MARKS = (-2.0, -5.0, *(-(10.0**power) for power in range(1, 9)))
 
 AXIS = "recovery"
-MEANING = "1: back on the path, 0: no correction"
+MEANING = "1: back on the path, 0: as far from it as at the injection"
 NOTHING_LEFT = "no sublayer is left after the injection"
 GRID = "states put on the grid"
 RANDOM = "random displacements of the same size"
-KEPT = "if only carried along"
+KEPT = "no correction: only carried along"
 DOTS: dict[str, Any] = {"marker": ".", "markersize": 3}
 
 
@@ -108,17 +108,19 @@ def _draw_measure(axes: Axes, perturbation: xr.Dataset, measure: Measure, contro
     name, depth = f"{measure.name}_mean", perturbation["injection_depth"].values
     drawn = [draw_with_band(axes, depth, perturbation, name, color=ACCENT, label=GRID, zorder=3)]
     _mark_points(axes, perturbation, measure)
-    nulls = [(f"{measure.name}_random_mean", {"label": RANDOM, "linestyle": ":", "color": "black"})]
-    if measure.name != "recovery":  # of which it is 0 by definition
-        nulls.append((f"{measure.name}_kept_mean", {"label": KEPT, "linestyle": "-.", "color": MEAN_COLOUR}))
-    for null, look in nulls:
+    kept: dict[str, Any] = {"label": KEPT, "linestyle": "-.", "color": MEAN_COLOUR}
+    nulls = {"random": {"label": RANDOM, "linestyle": ":", "color": "black"}, "kept": kept}
+    if measure.name == "recovery":  # of what is only carried along it is 0 by definition
+        del nulls["kept"]
+    for ending, look in nulls.items():
+        null = f"{measure.name}_{ending}_mean"
         drawn.append(draw_with_band(axes, depth, perturbation, null, 0.12, **look, **DOTS, zorder=2.5))
     for control, look in dashed(controls):
         place = control.results["injection_depth"].values
         drawn.append(draw_with_band(axes, place, control.results, name, 0.15, label=control.label, **look, **DOTS))
     values = np.concatenate(drawn)
     if measure.of_steps:
-        draw_zero(axes)
+        draw_zero(axes, **(kept | {"linewidth": 1.3} if measure.name == "recovery" else {"label": None}))
         set_recovery_scale(axes, values)
     else:
         set_divergence_scale(axes, values)
@@ -182,9 +184,9 @@ def draw_with_band(
     return np.concatenate([values, low, high])
 
 
-def draw_zero(axes: Axes) -> None:
-    """Where the recovery of what is carried along lies."""
-    axes.axhline(0, color=GREY, linewidth=0.8, zorder=1, label="no correction")
+def draw_zero(axes: Axes, **look: Any) -> None:
+    """A line at 0, which in full width is the recovery of what is only carried along."""
+    axes.axhline(0, **{"color": GREY, "linewidth": 0.8, "zorder": 1, "label": KEPT, **look})
 
 
 def set_recovery_scale(axes: Axes, values: np.ndarray) -> None:

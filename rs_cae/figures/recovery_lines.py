@@ -14,7 +14,6 @@ from matplotlib.ticker import MaxNLocator
 from rs_cae.figures.injections import evenly, spoken, truncated, whose
 from rs_cae.figures.recovery import (
     GRID,
-    MEANING,
     NOTHING_LEFT,
     RANDOM,
     draw_with_band,
@@ -85,7 +84,7 @@ def draw_recovery_by_step(perturbation: xr.Dataset, controls: Sequence[Control] 
     set_recovery_scale(axes, np.concatenate(drawn))
     axes.xaxis.set_major_locator(MaxNLocator(nbins=7, integer=True, min_n_ticks=1))
     axes.set_xlabel(f"{units_of_steps(perturbation)} since the injection", fontsize=9)
-    _finish(figure, "Recovery step by step", perturbation, lines)
+    _finish(figure, "Recovery in full width, step by step", perturbation, lines)
     return figure
 
 
@@ -120,7 +119,7 @@ def draw_dose_response(perturbation: xr.Dataset, controls: Sequence[Control] = (
         axes.set_title(f"{kind} directions", fontsize=9)
     for axes in grid[-1]:
         axes.set_xlabel("size / norm of the state", fontsize=9)
-    _finish(figure, "Recovery by the size of the displacement", perturbation, lines)
+    _finish(figure, "Recovery in full width by the size of the displacement", perturbation, lines)
     return figure
 
 
@@ -173,7 +172,7 @@ def _finish(figure: Figure, title: str, perturbation: xr.Dataset, lines: Sequenc
     known = len(_known(perturbation, names))
     parts = [f"before {lines[0].label}"] if len(lines) == 1 else []
     parts += [f"{len(lines)} of {known} injections"] if len(lines) < known else []
-    parts += [MEANING]
+    parts += ["1: back on the path, 0: no correction"]
     parts += ["bands: 95 %"] if any(has_band(perturbation, name) for name in names) else []
     figure.suptitle(f"{title}{whose(perturbation)}\n{'; '.join(parts)}", fontsize=10)
     if len(lines) > 1:
