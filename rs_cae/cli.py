@@ -17,7 +17,7 @@ from rs_cae import processes
 from rs_cae.callbacks import ANALYSES, ReadTokens, RunRecord
 from rs_cae.callbacks.wandb_logger import finish, run_of_agent, wandb_logger
 from rs_cae.commands import cache, perturb, report, sweep, verify
-from rs_cae.commands.checks import refuse_unfit_trainer
+from rs_cae.commands.checks import refuse_unfit_analyses, refuse_unfit_trainer
 from rs_cae.commands.joining import Joined, join_run
 from rs_cae.commands.messages import constructor_problem
 from rs_cae.commands.notices import silence
@@ -120,6 +120,7 @@ class RunCLI(LightningCLI):
                 raise
             raise InputError(*constructor_problem(str(error))) from error
         self.joined.refuse_other_shape(self.datamodule)
+        refuse_unfit_analyses(self.trainer, self.datamodule.layout)
 
     def instantiate_trainer(self, **keywords: Any) -> Trainer:
         """Add the loggers, the checkpoints and the record of the run."""

@@ -113,7 +113,7 @@ CASES = [
     ("report other_run", "report other_run: holds no results; `python -m rs_cae test --run_dir other_run` makes them"),
     ("report other_run --control", "--control : expected one argument"),
     ("report other_run --contrl x", "report : unrecognized arguments: --contrl x"),
-    ("frobnicate", "rs_cae frobnicate: expected a command, one of fit, validate, test, cache, verify, report"),
+    ("frobnicate", "rs_cae frobnicate: expected a command, one of fit, validate, test, cache, verify, perturb, report"),
     ("", "rs_cae : expected a command, one of"),
 ]
 

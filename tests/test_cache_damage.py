@@ -9,7 +9,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 from transformers import AutoTokenizer
-from workplace import CONTEXT, COUNTS, SHARD_SIZE, SHARDS, contents, kept, stamps
+from workplace import CONTEXT, COUNTS, OF_TRAJECTORIES, SHARD_SIZE, SHARDS, contents, kept, stamps
 
 from rs_cae.cli import main
 from rs_cae.stream.capture import Batchwise
@@ -118,7 +118,7 @@ def test_a_damaged_manifest_is_named_refused_and_rebuilt(place, copy, capsys, no
     # what was found when it was captured is lost with the old manifest; everything else is as it was
     assert {**rebuilt, "origin": None} == {**original, "origin": None}
     assert verified(copy, capsys) == (0, [])
-    assert content != "half" or place.fit(tmp_path / "run", *cached) == 0
+    assert content != "half" or place.fit(tmp_path / "run", *cached, OF_TRAJECTORIES) == 0
 
 
 def test_a_manifest_that_is_gone_is_rebuilt(place, copy, whole, no_model, capsys):

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
-from workplace import COUNTS, SHARD_SIZE, quietly
+from workplace import COUNTS, OF_TRAJECTORIES, SHARD_SIZE, quietly
 
 from rs_cae.results import open_dataset
 from rs_cae.stream import LanguageModelSpec
@@ -60,7 +60,7 @@ def check_equal_runs(one, other):
 
 @pytest.mark.parametrize("position", POSITIONS)
 def test_cached_and_live_runs_give_the_same_numbers(place, caches, tmp_path, monkeypatch, position):
-    words = POSITIONS[position]
+    words = [*POSITIONS[position], OF_TRAJECTORIES]
     assert place.fit(tmp_path / "live", *words) == 0
     weights = place.model / "model.safetensors"
     weights.rename(place.folder / "away")

@@ -160,8 +160,8 @@ def test_a_model_of_one_layer_lacks_numbers_rather_than_having_wrong_ones(place)
     LlamaForCausalLM(LlamaConfig(vocab_size=2048, **shape)).save_pretrained(place.folder / "shallow")
     for file in place.model.glob("tokenizer*"):
         (place.folder / "shallow" / file.name).write_bytes(file.read_bytes())
-    run = place.folder / "shallow_run"
-    assert place.fit(run, f"--data.model={place.folder / 'shallow'}", "--report=true", *FEW) == 0
+    run, lowest = place.folder / "shallow_run", ["--perturbation.layers=[0]"]
+    assert place.fit(run, f"--data.model={place.folder / 'shallow'}", "--report=true", *FEW, *lowest) == 0
     headlines = json.loads((run / "metrics.json").read_text())
     assert headlines["rotations_mean"]["value"] is None
     assert headlines["correlation_last_third"]["value"] is None

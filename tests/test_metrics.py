@@ -125,10 +125,11 @@ def per_sample(rows, batch_size, **options):
     return metric
 
 
-def test_one_row_keeps_the_samples_axis():
+@pytest.mark.parametrize("shape", [(1,), (1, 1), (1, 1, 1), (1, 3)])
+def test_one_row_keeps_its_axes(shape):
     metric = PerSample()
-    metric.update(torch.tensor([5.0]), torch.tensor([0]))
-    assert metric.rows().shape == (1,)
+    metric.update(torch.full(shape, 5.0), torch.tensor([0]))
+    assert metric.rows().shape == shape
 
 
 @pytest.mark.parametrize("batch_size", [1, 64, 983])

@@ -47,6 +47,7 @@ def options(workplace: Path) -> list[str]:
     data = {"model": "llama", "train_corpus": "train.txt", "test_corpus": "test.txt"}
     words = [f"--data.{name}={workplace / value}" for name, value in data.items()]
     few = ["--dynamics.surrogates=19", "--dynamics.bootstrap=39", "--dynamics.mi_halves=2"]
+    few += ["--perturbation.texts=2", "--perturbation.grid=3", "--perturbation.bootstrap=39"]
     return [*words, *few, "--data.batch_size=16", "--trainer.enable_progress_bar=false", "--trainer.max_epochs=3"]
 
 
@@ -141,7 +142,7 @@ def test_test_joins_the_run_and_replaces_its_results(run_dir):
     before = open_dataset(run_dir, "latent")
     (run_dir / "results" / "stale.nc").write_text("from an older test")
     assert main(["test", f"--run_dir={run_dir}", "--trainer.enable_progress_bar=false", "--report=false"]) == 0
-    assert {path.name for path in (run_dir / "results").iterdir()} == {"dynamics.nc", "latent.nc"}
+    assert {path.name for path in (run_dir / "results").iterdir()} == {"dynamics.nc", "latent.nc", "perturbation.nc"}
     after = open_dataset(run_dir, "latent")
     np.testing.assert_array_equal(after["latents"], before["latents"])
     np.testing.assert_array_equal(after["explained_variance"], before["explained_variance"])

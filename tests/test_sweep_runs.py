@@ -120,7 +120,7 @@ def test_a_control_is_drawn_beside(tiny, monkeypatch, capsys):
         (["sweep", "tiny.yaml", "--jobs=0"], "--jobs 0: expected an integer of at least 1"),
         (["sweep", "tiny.yaml", "--jobs", "x"], "--jobs x: expected an integer of at least 1"),
         (["sweep", "tiny.yaml", "--count=0"], "--count 0: expected an integer of at least 1"),
-        (["sweep", "tiny.yaml", "--seed=x"], "sweep : argument --seed: invalid int value: 'x'"),
+        (["sweep", "tiny.yaml", "--seed=x"], "--seed x: expected int"),
         (["sweep", "tiny.yaml", "other.yaml"], r"sweep other\.yaml: is neither an option nor the value of one"),
         (["sweep", "tiny.yaml", "--modl.x=3"], r"rs_cae fit: unrecognized arguments: --modl\.x=3"),
         (["sweep", "unknown.yaml"], r"--model\.botleneck 1: no such option of this reducer"),

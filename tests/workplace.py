@@ -15,6 +15,7 @@ from typing import Any
 import torch
 from transformers import AutoTokenizer, LlamaConfig, LlamaForCausalLM
 
+from rs_cae.callbacks import ANALYSES
 from rs_cae.cli import main
 from rs_cae.data import TrajectoryDataModule
 from rs_cae.demo.corpus import load_test_paragraphs
@@ -32,6 +33,9 @@ FEW_DRAWS = [
     *("--curvature.draws=19", "--curvature.bootstrap=39", "--intrinsic_dimension.halves=2"),
     *("--perturbation.texts=2", "--perturbation.layers=[1]", "--perturbation.grid=3", "--perturbation.bootstrap=39"),
 ]
+
+OF_TRAJECTORIES = f"--analyses=[{','.join(name for name in ANALYSES if name != 'perturbation')}]"
+"""What is asked of trajectories alone, without the language model."""
 
 
 @dataclass(frozen=True)

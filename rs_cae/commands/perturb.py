@@ -17,12 +17,13 @@ from rs_cae.callbacks.latent_trajectory import widened_range
 from rs_cae.callbacks.perturbation import REFERENCE, Prompts, record_study
 from rs_cae.commands.joining import Joined, find_run
 from rs_cae.commands.parser import CommandParser, parse_sections, true_or_false
-from rs_cae.commands.prompts import read_prompts, tokenize_prompts
+from rs_cae.commands.prompts import read_prompts, shown, tokenize_prompts
 from rs_cae.commands.provenance import attributes_of
 from rs_cae.data import TrajectoryDataModule
 from rs_cae.errors import InputError
 from rs_cae.modules.checkpoints import load_reducer
 from rs_cae.record import Record
+from rs_cae.reducers import Reducer
 from rs_cae.results import open_dataset
 from rs_cae.run_folder import RunFolder, refuse_unwritable
 from rs_cae.stream.hookpoints import find_hook_points
@@ -52,22 +53,25 @@ def run(arguments: list[str]) -> int:
         0.
     """
     options, rest = _parser().parse_beside(SECTIONS, arguments)
-    for name, least in LEAST.items():
-        if getattr(options, name) < least:
-            raise InputError(f"--{name}", getattr(options, name), f"must be at least {least}")
+    _refuse_numbers(options)
     prompts = read_prompts(options.prompt, options.prompts_file, default=PROMPT)
     joined = find_run(options.run_dir, options.ckpt_path)
+    _refuse_unknown_model(joined, rest)
     settings = parse_sections("perturb", DESCRIPTION, SECTIONS, [*joined.config_for(rest), *rest])
-    data, out = _data(settings, joined), _out_folder(options.out, joined)
+    out, data, reducer = _out_folder(options.out, joined), _data(settings, joined), _reducer(joined)
     sublayers = injection_sublayers(data.layout, options.layers, options.site)
+    extent, spec = _extent(options.extent, joined, reducer.bottleneck), data.origin.model
+    if options.untrained and spec.random_init:
+        raise InputError("--untrained", "true", "the model is untrained itself")
+    rows = tokenize_prompts(prompts, spec.tokenizer(), context_of(spec.config()))
+    print(_describe(prompts, rows, data, sublayers))
     data.setup("test")
-    model, points, tokenizer, _ = data.language_model()
-    rows = tokenize_prompts(prompts, tokenizer, context_of(model.config))
-    study = _study(options, data, joined, sublayers)
-    teleports, twins = Teleports(model, points), _twins(options.untrained, data.origin.model, data.origin.device)
+    model, points = data.language_model()[:2]
+    study = _study(options, data, reducer.to(data.origin.device), sublayers, extent)
+    teleports, twins = Teleports(model, points), _twins(spec, data.origin.device) if options.untrained else None
     for number, ids in enumerate(track(rows, "displaced streams", disable=len(rows) == 1)):
         study.add(teleports.of(ids), number, None if twins is None else twins.of(ids))
-    record = Record(_attributes(settings, joined, options))
+    record = Record(_attributes(settings, joined, options, prompts))
     record_study(
         record, study, Prompts(torch.arange(len(rows)), options.bootstrap, options.seed), data.layout, teleports
     )
@@ -95,10 +99,27 @@ def _parser() -> CommandParser:
     return parser
 
 
+def _refuse_numbers(options: argparse.Namespace) -> None:
+    """Raise an InputError of the first number that is too small or too large."""
+    for name, least in LEAST.items():
+        if getattr(options, name) < least:
+            raise InputError(f"--{name}", getattr(options, name), f"must be at least {least}")
+    if options.seed >= 2**32:
+        raise InputError("--seed", options.seed, "must be below 2^32")
+
+
+def _refuse_unknown_model(joined: Joined, rest: list[str]) -> None:
+    """Raise an InputError if nothing says to which model the reducer was fitted."""
+    named = any(word.partition("=")[0] in ("--config", "--data.model") for word in rest)
+    if joined.config is None and not named:
+        problem = f"is wanted, or --data.model: {joined.checkpoint} lies in no run that would name its model"
+        raise InputError("--config", "", problem)
+
+
 def _data(settings: Namespace, joined: Joined) -> TrajectoryDataModule:
     """The data module of the run, if its model is the one that the reducer was fitted to."""
     held = {} if joined.config is None else json.loads(RunFolder(joined.config.parent).identity_file.read_text())
-    for name in OF_THE_MODEL:
+    for name in (*OF_THE_MODEL, *(["seed"] if settings.data.random_init else [])):
         asked, fitted = getattr(settings.data, name), held.get(f"data.{name}")
         if f"data.{name}" in held and asked != fitted:
             problem = f"{joined.checkpoint} was fitted to a model with --data.{name} {fitted}"
@@ -121,12 +142,32 @@ def _out_folder(given: Path | None, joined: Joined) -> Path:
     return given
 
 
-def _study(options: argparse.Namespace, data: TrajectoryDataModule, joined: Joined, sublayers: list[int]) -> Study:
-    """What is done to every prompt, on the plane of the reducer and along the directions in which test states vary."""
+def _describe(
+    prompts: list[tuple[str, str]], rows: list[Tensor], data: TrajectoryDataModule, sublayers: list[int]
+) -> str:
+    """One line: whose streams are displaced, and where."""
+    one = f"the prompt {shown(prompts[0][1])} of {len(rows[0])} tokens"
+    whose = one if len(rows) == 1 else f"{len(rows)} prompts"
+    return f"{data.origin.model.name}: {whose}, displaced at {', '.join(data.layout.labels[s] for s in sublayers)}"
+
+
+def _reducer(joined: Joined) -> Reducer:
     assert joined.checkpoint is not None
-    reducer = load_reducer(joined.checkpoint).to(data.origin.device)
+    try:
+        return load_reducer(joined.checkpoint)
+    except ValueError as error:
+        raise InputError("--ckpt_path", joined.checkpoint, str(error)) from error
+
+
+def _study(
+    options: argparse.Namespace,
+    data: TrajectoryDataModule,
+    reducer: Reducer,
+    sublayers: list[int],
+    extent: Tensor | None,
+) -> Study:
+    """What is done to every prompt, on the plane of the reducer and along the directions in which test states vary."""
     states = data.first("test", REFERENCE).states
-    extent = _extent(options.extent, joined, reducer.bottleneck)
     if extent is None:
         extent = widened_range(reducer.encode(states).double())
     spec = FieldSpec(grid_points(extent, options.grid), options.steps, options.offplane, options.logits)
@@ -149,32 +190,32 @@ def _extent(given: list[float] | None, joined: Joined, bottleneck: int) -> Tenso
     return torch.from_numpy(tested["grid_extent"].values).double() if "grid_extent" in tested else None
 
 
-def _twins(wanted: bool, spec: LanguageModelSpec, device: torch.device) -> Teleports | None:
-    """The untrained model, if it is wanted as a control."""
-    if not wanted:
-        return None
-    if spec.random_init:
-        raise InputError("--untrained", "true", "the model is untrained itself")
+def _twins(spec: LanguageModelSpec, device: torch.device) -> Teleports:
+    """The untrained model, as a control."""
     model = replace(spec, random_init=True).load(device)
     return Teleports(model, find_hook_points(model, spec.hook_points))
 
 
-def _attributes(settings: Namespace, joined: Joined, options: argparse.Namespace) -> dict[str, str | int | float]:
+def _attributes(
+    settings: Namespace, joined: Joined, options: argparse.Namespace, prompts: list[tuple[str, str]]
+) -> dict[str, str | int | float]:
     """What every dataset says of where it comes from."""
     identity = {"model": joined.class_path.rpartition(".")[2], "seed_everything": options.seed}
     asked = {name: str(value) if isinstance(value, Path) else value for name, value in vars(options).items()}
     config = {"data": dict(settings.data), "perturb": asked | {"ckpt_path": str(joined.checkpoint)}}
-    return attributes_of(config, identity)
+    only = {"prompt": prompts[0][1]} if len(prompts) == 1 else {}
+    return attributes_of(config, identity) | only
 
 
 def _write(record: Record, out: Path) -> None:
     """Everything into a new folder, which is there whole or not at all."""
-    temporary = out.with_name(f".{out.name}.partial")
+    folder = out.resolve()
+    temporary = folder.with_name(f".{folder.name}.partial")
     try:
         shutil.rmtree(temporary, ignore_errors=True)
         (temporary / "figures").mkdir(parents=True)
         record.write(temporary, temporary / "figures", temporary / "metrics.json")
-        temporary.replace(out)
+        temporary.replace(folder)
     except OSError as error:
         raise InputError("--out", out, f"results cannot be written: {error}") from error
     record.print_table("Displaced streams")

@@ -21,14 +21,17 @@ def read_prompts(prompt: str | None, file: Path | None, default: str) -> list[tu
         default: If there is neither.
 
     Raises:
-        InputError: If there are both, the file cannot be read, or nothing is in it.
+        InputError: If there are both, the file cannot be read, or nothing is in it or in the prompt.
     """
     if file is None:
-        return [("--prompt", default if prompt is None else prompt)]
+        prompt = default if prompt is None else prompt
+        if not prompt.strip():
+            raise InputError("--prompt", repr(prompt), "is empty: there is no token whose stream could be displaced")
+        return [("--prompt", prompt)]
     if prompt is not None:
-        raise InputError("--prompt", _shown(prompt), "cannot be combined with --prompts_file")
+        raise InputError("--prompt", shown(prompt), "cannot be combined with --prompts_file")
     try:
-        lines = file.read_text(encoding="utf-8").splitlines()
+        lines = file.read_text(encoding="utf-8-sig").splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise InputError("--prompts_file", file, f"cannot be read: {error}") from error
     prompts = [line.strip() for line in lines if line.strip()]
@@ -48,22 +51,20 @@ def tokenize_prompts(
         context: The most tokens that it takes; None for no limit.
 
     Raises:
-        InputError: If a prompt is empty, or longer than the context.
+        InputError: If a prompt has no token, or more than the context.
     """
-    for option, prompt in prompts:
-        if not prompt.strip():
-            raise InputError(option, repr(prompt), "is empty; there is no last token whose stream could be displaced")
     try:
         tokenized = Tokenization(tokenizer)([prompt for _, prompt in prompts])
     except ValueError as error:
         option, prompt = prompts[0]
-        raise InputError(option, _shown(prompt), str(error)) from error
+        raise InputError(option, shown(prompt), str(error)) from error
     rows = [tokenized.prompt(number) for number in range(len(prompts))]
     for (option, prompt), ids in zip(prompts, rows, strict=True):
         if context is not None and len(ids) > context:
-            raise InputError(option, _shown(prompt), f"has {len(ids)} tokens, and the model takes {context}")
+            raise InputError(option, shown(prompt), f"has {len(ids)} tokens, and the model takes {context}")
     return rows
 
 
-def _shown(prompt: str) -> str:
+def shown(prompt: str) -> str:
+    """A prompt for messages, quoted, and cut if it is long."""
     return repr(prompt if len(prompt) <= SHOWN else f"{prompt[:SHOWN]}...")

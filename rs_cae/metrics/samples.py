@@ -31,8 +31,9 @@ class PerSample(Metric):
         self.samples.append(samples.to(values.device))
 
     def rows(self) -> Tensor:
-        """What ``compute`` gives, with the samples' axis that torchmetrics takes from a lone number."""
-        return torch.atleast_1d(self.compute())
+        """What ``compute`` gives, with the axes that torchmetrics takes from a lone number."""
+        found: Tensor = self.compute()
+        return found.reshape(-1, *self.values[0].shape[1:]) if self.values else torch.atleast_1d(found)
 
     def compute(self) -> Tensor:
         """[samples, ...], by ascending number."""

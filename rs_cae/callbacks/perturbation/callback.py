@@ -18,6 +18,7 @@ from rs_cae.metrics.samples import PerSample
 from rs_cae.modules import reducer_of
 from rs_cae.stream.origins import LanguageModel
 from rs_cae.stream.trajectories import TrajectoryBatch
+from rs_cae.sublayers import SublayerLayout
 from rs_cae.teleport import (
     FieldSpec,
     Offplane,
@@ -73,10 +74,18 @@ class PerturbationField(Callback):
         self.grid, self.steps, self.offplane, self.logits = grid, steps, offplane, logits
         self.bootstrap, self.seed = bootstrap, seed
 
+    def injections(self, layout: SublayerLayout) -> list[int]:
+        """The sublayers at which streams are displaced.
+
+        Raises:
+            InputError: If the model has no such layer or site.
+        """
+        return injection_sublayers(layout, self.layers, self.site, "perturbation.")
+
     def on_test_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Choose places and texts, and begin anew."""
         data: Any = trainer.datamodule  # type: ignore[attr-defined]
-        self.sublayers = injection_sublayers(data.layout, self.layers, self.site, "perturbation.")
+        self.sublayers = self.injections(data.layout)
         numbers = data.samples("test")
         self.order = numbers[torch.randperm(len(numbers), generator=torch.Generator().manual_seed(self.seed))]
         self.states, self.ranges = PerSample().to(pl_module.device), PerSample().to(pl_module.device)
@@ -109,10 +118,8 @@ class PerturbationField(Callback):
         plane = grid_points(widened_range(self.ranges.rows().double()), self.grid)
         spec = FieldSpec(plane, self.steps, self.offplane, self.logits)
         principal = principal_directions(self.states.rows())
-        study, teleports = (
-            Study(reducer_of(pl_module), self.sublayers, spec, principal, self.seed),
-            Teleports(model, points),
-        )
+        study = Study(reducer_of(pl_module), self.sublayers, spec, principal, self.seed)
+        teleports = Teleports(model, points)
         show = trainer.progress_bar_callback is not None and processes.rank() == 0
         with Progress(disable=not show) as bar:
             for number in bar.track(_own(numbers).tolist(), description="displaced streams"):
