@@ -11,9 +11,11 @@ from tiny_models import TEXTS
 from transformers import AutoTokenizer, LlamaConfig, LlamaForCausalLM
 from workplace import contents, make_workplace, quietly
 
+from rs_cae.cli import main
 from rs_cae.stream import LanguageModelSpec, Tokenization
 
 LAYERS, WIDTH, HEADS, KEY_VALUE_HEADS, VOCABULARY, CONTEXT = 3, 32, 4, 2, 2048, 256
+DISPLACED = "--analyses=[latent_trajectory,perturbation]"
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -91,6 +93,31 @@ def requests(demo_tokenizer):
 def place(tmp_path_factory):
     """A tiny model and two corpora in a folder of their own; see ``workplace.Workplace``."""
     return make_workplace(tmp_path_factory.mktemp("workplace"))
+
+
+@pytest.fixture(scope="session")
+def tested(tmp_path_factory):
+    """A run in which the streams of 14 short texts were displaced, and where it was made."""
+    place = make_workplace(tmp_path_factory.mktemp("displaced"))
+    place.shorten("test", 120)
+    few = ["--perturbation.texts=14", "--perturbation.layers=[0,2]", "--perturbation.steps=3"]
+    assert quietly(lambda: place.fit(place.folder / "run", DISPLACED, *few))[0] == 0
+    return place, place.folder / "run"
+
+
+@pytest.fixture
+def test_again(tested, tmp_path):
+    """Tests that run's reducer again in a folder of its own; gives back that folder and what was printed."""
+    best, few = tested[1] / "checkpoints" / "best.ckpt", ["--report=false", "--trainer.enable_progress_bar=false"]
+
+    def again(*words):
+        folder = tmp_path / f"run-{len(list(tmp_path.iterdir()))}"
+        asked = ["test", f"--ckpt_path={best}", f"--run_dir={folder}", DISPLACED, *few, *words]
+        code, printed = quietly(lambda: main(asked))
+        assert code == 0, printed
+        return folder, printed
+
+    return again
 
 
 @pytest.fixture(scope="module")

@@ -54,6 +54,11 @@ class Workplace:
     def model(self) -> Path:
         return self.folder / "llama"
 
+    def shorten(self, role: str, most: int) -> None:
+        """Cut the texts of a file, so that they fit into the model's context."""
+        self.texts[role] = [text[:most].strip() for text in self.texts[role]]
+        (self.folder / f"{role}.txt").write_text("\n".join(self.texts[role]))
+
     def options(self, *words: str) -> list[str]:
         """Of the data; the last of several values of an option counts."""
         corpora = [f"--data.{role}_corpus={self.folder / role}.txt" for role in COUNTS]

@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import re
 import shutil
 from dataclasses import replace
 from itertools import count
@@ -42,6 +43,7 @@ from rs_cae.teleport import (
 DESCRIPTION = "Displace the residual streams of prompts, and see where the language model takes them."
 SECTIONS = {"data": TrajectoryDataModule}
 LEAST = {"grid": 2, "steps": 1, "bootstrap": 39, "seed": 0}
+NEGATIVE = re.compile(r"^-(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?$")
 OF_THE_MODEL = ("model", "revision", "random_init", "hook_points")
 """Data options that say whose states a reducer was fitted to."""
 
@@ -81,6 +83,7 @@ def run(arguments: list[str]) -> int:
 
 def _parser() -> CommandParser:
     parser = CommandParser("perturb", DESCRIPTION)
+    parser._negative_number_matcher = NEGATIVE  # before Python 3.13, argparse takes -1e-3 for an option
     parser.add_run()
     about = "The paper's by default, in any case one."
     parser.add_argument("--prompt", help=f"A prompt, whose last token's stream is displaced. {about}")
@@ -136,7 +139,7 @@ def _out_folder(given: Path | None, joined: Joined) -> Path:
         if joined.folder is None:
             raise InputError("--out", "", f"is wanted: {joined.checkpoint} lies in no run")
         given = next(path for number in count(1) if not (path := joined.folder / f"perturb-{number}").exists())
-    if given.exists() and not (given.is_dir() and not any(given.iterdir())):
+    if given.resolve().exists():
         raise InputError("--out", given, "is there already; name a new folder")
     refuse_unwritable("--out", given)
     return given

@@ -8,7 +8,7 @@ from transformers import PreTrainedTokenizerBase
 from rs_cae.errors import InputError
 from rs_cae.stream.tokens import Tokenization
 
-SHOWN = 40
+SHOWN = 60
 """Characters of a prompt that messages show."""
 
 
