@@ -87,28 +87,18 @@ def field_at(
         what would be, were a displacement carried along as it is.
     """
     displaced = _displace(teleporter, injection, spec, generator)
-    control, moved, along = displaced.control, displaced.streams["plane"], injection.along
-    kept = control + (moved[:, :1] - control[0])
-    latents = {"": _latents(along, moved), "_kept": _latents(along, kept)}
-    turned, own = _latents(along, displaced.streams["rotated"]), _latents(along, control)
-    courses = {
-        "": _courses(moved, control, latents[""], own),
-        "_random": _courses(displaced.streams["random"], control, turned, own),
-        "_kept": _courses(kept, control, latents["_kept"], own),
-    }
+    latents, courses = _followed(displaced, injection.along)
     start, defined = latents[""][:, 0], 1.0 if injection.steps else torch.nan
     found = {
         "latents": pad(latents[""], (0, 0, 0, spec.steps - injection.steps), value=torch.nan),
         **{f"displacement{name}": (seen[:, -1] - start) * defined for name, seen in latents.items()},
         **_recoveries(courses, spec.steps),
-        "dose_recovery": _pooled(_by_dose(distances(displaced.streams["doses"], control))),
+        "dose_recovery": _pooled(_by_dose(distances(displaced.streams["doses"], displaced.control))),
     }
     if displaced.logits:
         found |= _divergences(teleporter, displaced)
     if twin is not None:
-        found["recovery_untrained_mean"] = _recovery_of_twin(
-            twin, injection, moved[:, 0] - control[0], control[0].norm()
-        )
+        found["recovery_untrained_mean"] = _recovery_of_twin(twin, injection, displaced)
     return found
 
 
@@ -134,6 +124,19 @@ def _displace(teleporter: Teleporter, injection: Injection, spec: FieldSpec, gen
     run, counts = teleporter.teleport(sublayer, torch.cat(targets), steps, spec.logits), [len(part) for part in targets]
     ends = {} if run.logits is None else dict(zip(Targets._fields, run.logits.split(counts), strict=True))
     return _Displaced(control, dict(zip(Targets._fields, run.states.to(control).split(counts), strict=True)), ends)
+
+
+def _followed(displaced: _Displaced, along: Reducer) -> tuple[dict[str, Tensor], dict[str, Sequence[Tensor]]]:
+    """Latents [points, steps + 1, latents] of what was put on the plane, and ``_courses``, both by suffix."""
+    control, moved = displaced.control, displaced.streams["plane"]
+    kept = control + (moved[:, :1] - control[0])
+    latents = {"": _latents(along, moved), "_kept": _latents(along, kept)}
+    turned, own = _latents(along, displaced.streams["rotated"]), _latents(along, control)
+    return latents, {
+        "": _courses(moved, control, latents[""], own),
+        "_random": _courses(displaced.streams["random"], control, turned, own),
+        "_kept": _courses(kept, control, latents["_kept"], own),
+    }
 
 
 def _latents(reducer: Reducer, states: Tensor) -> Tensor:
@@ -184,25 +187,26 @@ def _by_dose(values: Tensor) -> Tensor:
 
 def _divergences(teleporter: Teleporter, displaced: _Displaced) -> dict[str, Tensor]:
     """KL divergence of the control's distribution of the next token from that after each displacement."""
-    kl = {name: kl_divergence(logits, teleporter.logits) for name, logits in displaced.logits.items()}
+    own, device = teleporter.logits, displaced.control.device
+    kl = {name: kl_divergence(logits, own).to(device) for name, logits in displaced.logits.items()}
     start = {name: states[:, 0] - displaced.control[0] for name, states in displaced.streams.items()}
     carried = teleporter.read_out(teleporter.output.to(displaced.control) + start["plane"])
-    found = {"kl": kl["plane"], "kl_random": kl["random"], "kl_kept": kl_divergence(carried, teleporter.logits)}
+    found = {"kl": kl["plane"], "kl_random": kl["random"], "kl_kept": kl_divergence(carried, own).to(device)}
     doses = torch.where(start["doses"].norm(dim=1) > 0, kl["doses"], torch.nan)
     means = {f"{name}_mean": values.mean() for name, values in found.items()}
     return found | means | {"dose_kl": _by_dose(doses).nanmean(dim=-1)}
 
 
-def _recovery_of_twin(twin: Teleporter, injection: Injection, apart: Tensor, size: Tensor) -> Tensor:
+def _recovery_of_twin(twin: Teleporter, injection: Injection, displaced: _Displaced) -> Tensor:
     """Pooled recovery, in another model, of displacements that are as large beside its own states.
 
     Args:
         twin: The prompt in the other model.
         injection: Where.
-        apart: [points, width], the displacements in the first model.
-        size: Norm of its state there.
+        displaced: The streams of the first model.
     """
-    sublayer, steps = injection.sublayer, injection.steps
-    own = twin.control[sublayer].to(apart)
-    states = twin.teleport(sublayer, own + apart * (own.norm() / size), steps).states
+    sublayer, steps, state = injection.sublayer, injection.steps, displaced.control[0]
+    own = twin.control[sublayer].to(state)
+    apart = (displaced.streams["plane"][:, 0] - state) * (own.norm() / state.norm())
+    states = twin.teleport(sublayer, own + apart, steps).states
     return _pooled(distances(states, twin.control[sublayer : sublayer + steps + 1]))

@@ -84,7 +84,7 @@ class Study:
         generator = torch.Generator().manual_seed(self.seed * 1_000_003 + number)
         by_injection = [field_at(teleporter, injection, self.spec, generator, twin) for injection in self.injections]
         rows = {name: torch.stack([found[name] for found in by_injection]) for name in by_injection[0]}
-        rows["control"] = self.reducer.encode(teleporter.control).double()
+        rows["control"] = self.reducer.encode(teleporter.control.to(self.reducer.standardizer.scale)).double()
         for name, values in rows.items():
             held = self.found.setdefault(name, PerSample().to(values.device))
             held.update(values[None], torch.tensor([number]))

@@ -104,7 +104,7 @@ def make_targets(plane: Plane, state: Tensor, points: Tensor, principal: Tensor,
     apart = (on_plane - state).norm(dim=1, keepdim=True)
     random = state + apart * random_directions(len(points), state, generator)
     both = random_directions(DIRECTIONS, state, generator), _forwards_and_backwards(principal.to(state))
-    sizes = state.norm() * torch.tensor(SIZES).to(state)
+    sizes = state.norm() * torch.tensor(SIZES, dtype=torch.float64).to(state)
     doses = torch.stack([sizes[:, None, None] * directions for directions in both])
     rotated = plane.states(plane.rotated(points, generator))
     return Targets(on_plane, rotated, random, (state + doses).flatten(0, 2))

@@ -20,10 +20,10 @@ PERSISTENT = 0.95
 """Share of resamples of the prompts in which a fixed point must be there to count."""
 
 DRAWS_TOGETHER = Verdict(
-    null="were they carried along as they are",
-    above="the arrows draw together less",
+    null="if only carried along",
+    above="the arrows draw together less than that",
     undecided="not told apart from that",
-    below="the arrows draw together more",
+    below="the arrows draw together more than that",
 )
 
 
@@ -95,13 +95,24 @@ def field_findings(results: dict[str, Tensor], prompts: Prompts, axes: int, labe
     field = fields_of(results, "displacement", prompts, axes)
     kept = fields_of(results, "displacement_kept", prompts, axes)
     interval = standard_error_interval(field.divergence[0], field.divergence[1:])
-    found.add_with_interval("divergence", "injection", field.divergence[0], interval, "mean divergence of the arrows")
-    found.add("divergence_kept", "injection", kept.divergence[0], "the same, were displacements carried along")
+    meaning = "mean divergence of the arrows"
+    found.add_with_interval("divergence", "injection", field.divergence[0], interval, meaning)
+    found.add("divergence_kept", "injection", kept.divergence[0], f"{meaning}, were displacements carried along")
+    _add_fixed_points(found, field, kept)
+    subject = f"Mean divergence of the arrows at {labels[0]}"
+    lowest = field.divergence[:, 0], (field.divergence - kept.divergence)[:, 0]
+    found.headlines["divergence_lowest"] = compare_with_null(subject, *lowest, DRAWS_TOGETHER)
+    found.headlines["attractors"] = _attractors(field, kept, prompts)
+    return found
+
+
+def _add_fixed_points(found: Findings, field: Fields, kept: Fields) -> None:
+    """Those of the model's arrows, then those of the others."""
     both = [field, kept]
     eigenvalues = torch.cat([torch.linalg.eigvals(of.points.jacobian) for of in both])
     rows = {
         "injection": (torch.cat([of.points.batch for of in both]), "number of the injection"),
-        "kept": (torch.cat([torch.full_like(of.points.batch, of is kept) for of in both]), "1 were they carried along"),
+        "kept": (torch.cat([torch.full_like(of.points.batch, of is kept) for of in both]), "1 if only carried along"),
         "persistence": (torch.cat([of.persistence for of in both]), "share of resamples of the prompts that have it"),
         "prompt_share": (torch.cat([of.prompt_share for of in both]), "share of the prompts that have it"),
     }
@@ -113,17 +124,12 @@ def field_findings(results: dict[str, Tensor], prompts: Prompts, axes: int, labe
     found.add("fixed_point_place", "fixed_point axis", places, "fixed point: where it lies", "latent unit")
     for part, values in (("real", eigenvalues.real), ("imaginary", eigenvalues.imag)):
         found.add(f"fixed_point_{part}", "fixed_point axis", values, f"{part} part of the Jacobian's eigenvalues")
-    subject = f"Mean divergence of the arrows at {labels[0]}"
-    lowest = field.divergence[:, 0], (field.divergence - kept.divergence)[:, 0]
-    found.headlines["divergence_lowest"] = compare_with_null(subject, *lowest, DRAWS_TOGETHER)
-    found.headlines["attractors"] = _attractors(field, kept, prompts)
-    return found
 
 
 def _attractors(field: Fields, kept: Fields, prompts: Prompts) -> Headline:
     """Persistent stable fixed points of all injections."""
     counts = [_count(of) if _enough(prompts) else math.nan for of in (field, kept)]
-    words = f"{counts[0]:.0f}; were displacements carried along as they are: {counts[1]:.0f}"
+    words = f"{counts[0]:.0f}; if displacements were only carried along: {counts[1]:.0f}"
     words = words if _enough(prompts) else f"not known with fewer than {LEAST_PROMPTS} texts"
     sentence = f"Stable fixed points of the arrows, of all injections, that persist when texts are resampled: {words}."
     return Headline(counts[0], "1", null=counts[1], sentence=sentence)

@@ -13,29 +13,27 @@ RANDOM, CARRIED = "_random", "_kept"
 
 TAKEN_BACK = Verdict(
     null="random displacements as large",
-    above="more is taken back than of those",
+    above="more is gone than of those",
     undecided="not told apart from those",
-    below="less is taken back than of those",
+    below="less is gone than of those",
 )
 CORRECTED = Verdict(
-    null="were they carried along as they are",
-    above="the network brings them back",
-    undecided="no more than the stream's growth would do",
-    below="the network drives them away",
+    null="if only carried along",
+    above="the network corrects them",
+    undecided="not told apart from what the stream's growth does",
+    below="the network enlarges them",
 )
 CHANGED = Verdict(
     null="random displacements as large",
-    above="it tells the next token more than those do",
+    above="the next token changes more than by those",
     undecided="not told apart from those",
-    below="it tells the next token less than those do",
+    below="the next token changes less than by those",
 )
-
-
 DECLINES = Verdict(
     null="random displacements as large",
-    above="it falls with depth more than theirs",
-    undecided="it changes with depth as theirs does",
-    below="it falls with depth less than theirs",
+    above="beside theirs it falls with depth",
+    undecided="not told apart from theirs",
+    below="beside theirs it rises with depth",
 )
 
 
@@ -59,8 +57,8 @@ class Question(NamedTuple):
 
 QUESTIONS = (
     Question("recovery", "Share that is gone of displacements onto the plane", RANDOM, TAKEN_BACK),
-    Question("recovery_direction", "Share that is gone of the displacement of the direction", CARRIED, CORRECTED),
-    Question("recovery_plane", "Share that is gone of the displacement in the plane", CARRIED, CORRECTED),
+    Question("recovery_direction", "Share that is gone of displacements of the direction", CARRIED, CORRECTED),
+    Question("recovery_plane", "Share that is gone of displacements in the plane", CARRIED, CORRECTED),
     Question("kl", "Divergence of the next token's distribution", RANDOM, CHANGED, "nat"),
 )
 
@@ -81,7 +79,9 @@ def perturbation_headlines(
         if f"{question.name}_mean" in results:
             values = prompts.means(results[f"{question.name}_mean"])
             null = prompts.means(results[f"{question.name}{question.null}_mean"])
-            when = f"{int(steps_left[0])} sublayers after" if question.name in ALONG else "displaced at"
+            left = int(steps_left[0])
+            after = f"{left} sublayer{'' if left == 1 else 's'} after"
+            when = after if question.name in ALONG else "displaced onto the plane at"
             subject = f"{question.words}, {when} {labels[0]}"
             of_lowest = values[:, 0], (values - null)[:, 0], question.verdict, question.unit
             found[f"{question.name}_lowest"] = compare_with_null(subject, *of_lowest)
@@ -95,7 +95,7 @@ def _decline(results: dict[str, Tensor], prompts: Prompts, labels: list[str], lo
     """Recovery at the lowest injection less that at the highest of those that leave as many sublayers."""
     values = prompts.means(results["recovery_mean"])
     beyond = values - prompts.means(results["recovery_random_mean"])
-    subject = f"Share that is gone at {labels[lowest]} less that at {labels[highest]}"
+    subject = f"Share that is gone of displacements onto the plane at {labels[lowest]} less that at {labels[highest]}"
     return compare_with_null(
         subject, values[:, lowest] - values[:, highest], beyond[:, lowest] - beyond[:, highest], DECLINES
     )

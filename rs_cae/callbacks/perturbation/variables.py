@@ -13,8 +13,8 @@ UNRELATED = "each sublayer has a latent space of its own: no arrow leads from on
 
 MEASURES = {
     "recovery": "share of a displacement that is gone after the steps, in full width",
-    "recovery_direction": "the same of states divided by their norms",
-    "recovery_plane": "the same in the latent space",
+    "recovery_direction": "share of a displacement that is gone after the steps, of states divided by their norms",
+    "recovery_plane": "share of a displacement that is gone after the steps, in the latent space",
     "kl": "Kullback-Leibler divergence of the next token's distribution from the control's",
 }
 """What displacements are judged by."""
@@ -64,38 +64,26 @@ def perturbation_variables(results: dict[str, Tensor], prompts: Prompts, points:
     """
     found = Findings()
     add = _Adder(found, results, prompts)
-    bottleneck = results["control"].shape[-1]
-    on_plane = torch.full((len(points), bottleneck), torch.nan, dtype=torch.float64)
-    on_plane[:, : points.shape[1]] = points
-    beyond = "latents beyond the first two are the control's own" if bottleneck > points.shape[1] else ""
-    found.add("points", "grid latent", on_plane, "points of the reduced plane", "latent unit", beyond)
-    note = UNRELATED if bool(results["displacement"].isnan().all() & ~results["control"].isnan().all()) else ""
-    where, unit = "injection grid step latent", "latent unit"
-    found.add("control", "sublayer latent", results["control"].mean(dim=0), "latents of the stream left alone", unit)
-    found.add("trajectories", where, results["latents"].mean(dim=0), "latents of displaced streams", unit, note)
-    add("displacement", "injection grid latent", "from the injection to the last step", unit, note)
-    kept = "the same, were the displacement carried along as it is"
-    found.add("displacement_kept", "injection grid latent", results["displacement_kept"].mean(dim=0), kept, unit, note)
+    _add_plane(add, points)
     for name, meaning in MEASURES.items():
         if name not in results:
             continue
         unit = UNITS.get(name, "1")
         add(name, "injection grid", meaning, unit)
         add(f"{name}_random", "injection grid", f"{meaning}: random displacements as large", unit)
-        add(f"{name}_mean", "injection", f"{meaning}, mean over the grid", unit)
-        add(f"{name}_random_mean", "injection", f"{meaning}, mean over random displacements as large", unit)
+        add(f"{name}_mean", "injection", f"{meaning}: over the grid", unit)
+        add(f"{name}_random_mean", "injection", f"{meaning}: over random displacements as large", unit)
         kept_mean = results[f"{name}_kept_mean"].nanmean(dim=0)
-        found.add(f"{name}_kept_mean", "injection", kept_mean, f"{meaning}, were they carried along", unit)
-    meaning = MEASURES["recovery"]
-    add("recovery_by_step", "injection step", f"{meaning}, after each sublayer")
-    add("recovery_random_by_step", "injection step", "the same of random displacements as large")
-    add("dose_recovery", "injection displaced size", f"{meaning}, by its size relative to the state's norm")
+        found.add(f"{name}_kept_mean", "injection", kept_mean, f"{meaning}: were displacements carried along", unit)
+    by_step, by_size = "share of a displacement that is gone after each step", "by size relative to the state's norm"
+    add("recovery_by_step", "injection step", f"{by_step}, in full width")
+    add("recovery_random_by_step", "injection step", f"{by_step}, in full width: random displacements as large")
+    add("dose_recovery", "injection displaced size", f"{MEASURES['recovery']}, {by_size}")
     if "dose_kl" in results:
-        add("dose_kl", "injection displaced size", MEASURES["kl"], "nat")
+        add("dose_kl", "injection displaced size", f"{MEASURES['kl']}, {by_size}", "nat")
     if "recovery_untrained_mean" in results:
-        add(
-            "recovery_untrained_mean", "injection", "recovery of the same relative displacements in the untrained model"
-        )
+        meaning = "recovery of the same relative displacements in the untrained model"
+        add("recovery_untrained_mean", "injection", meaning)
     return found
 
 
@@ -109,3 +97,21 @@ class _Adder(NamedTuple):
     def __call__(self, name: str, dimensions: str, meaning: str, unit: str = "1", note: str = "") -> None:
         mean, low, high = self.prompts.interval(self.results[name])
         self.found.add_with_interval(name, dimensions, mean, (low, high), meaning, unit, note=note)
+
+
+def _add_plane(add: _Adder, points: Tensor) -> None:
+    """Where displaced streams lead in the latent space."""
+    found, results = add.found, add.results
+    bottleneck = results["control"].shape[-1]
+    on_plane = torch.full((len(points), bottleneck), torch.nan, dtype=torch.float64)
+    on_plane[:, : points.shape[1]] = points
+    beyond = "latents beyond the first two are the control's own" if bottleneck > points.shape[1] else ""
+    found.add("points", "grid latent", on_plane, "points of the reduced plane", "latent unit", beyond)
+    note = UNRELATED if bool(results["latents"].isnan().all()) else ""
+    where, unit = "injection grid step latent", "latent unit"
+    found.add("control", "sublayer latent", results["control"].mean(dim=0), "latents of the stream left alone", unit)
+    found.add("trajectories", where, results["latents"].mean(dim=0), "latents of displaced streams", unit, note)
+    along, arrows = "injection grid latent", "arrows: latents after the last step less those at the injection"
+    add("displacement", along, arrows, unit, note)
+    kept = "arrows, were displacements carried along as they are"
+    found.add("displacement_kept", along, results["displacement_kept"].mean(dim=0), kept, unit, note)
