@@ -16,9 +16,9 @@ PROMPTS = Prompts(torch.arange(60), 499, 0)
 SHARE = "Share that is gone of displacements"
 
 CORRECTED = (
-    "the network corrects them",
+    "the network itself corrects them",
     "not told apart from what the stream's growth does",
-    "the network enlarges them",
+    "the network itself enlarges them",
 )
 SENTENCES = {
     "recovery": (

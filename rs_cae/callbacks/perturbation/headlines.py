@@ -19,9 +19,9 @@ TAKEN_BACK = Verdict(
 )
 CORRECTED = Verdict(
     null="if only carried along",
-    above="the network corrects them",
+    above="the network itself corrects them",
     undecided="not told apart from what the stream's growth does",
-    below="the network enlarges them",
+    below="the network itself enlarges them",
 )
 CHANGED = Verdict(
     null="random displacements as large",
