@@ -180,9 +180,9 @@ class TrajectoryDataModule(LightningDataModule):
         """The language model itself, on the trainer's device, and the test corpus as it reads it."""
         return self._origin_here().language_model("test")
 
-    def first(self, split: str, count: int) -> TrajectoryBatch:
-        """Trajectories of a split's first samples; where the language model runs now, it runs on no more than these."""
-        return next(self._trajectories(split, self.splits[split][:count]))
+    def trajectories(self, split: str, samples: Tensor) -> TrajectoryBatch:
+        """Trajectories of some samples together; where the language model runs now, it runs on no more than these."""
+        return self.origin.run(self.origin.open(CORPUS_OF[split]).__getitems__(samples.tolist()))
 
     def batches(self, split: str, device: torch.device) -> Iterator[TrajectoryBatch]:
         """This process's part of a split, outside the trainer's loops, in batches of at most ``batch_size``."""

@@ -172,7 +172,7 @@ def _provenance_line(dataset: xr.Dataset) -> str:
     what = [
         str(attributes.get("language_model", "")),
         control_label(attributes),
-        str(attributes.get("test_corpus", "")),
+        str(attributes.get("prompts_source") or attributes.get("test_corpus", "")),
     ]
     counts = [f"{dataset.sizes[kind]} {kind}s" for kind in ("sample", "run") if kind in dataset.sizes]
     return " · ".join(part for part in [*what, *counts] if part)

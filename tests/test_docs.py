@@ -30,6 +30,7 @@ FEW = {"fit": ["--data.n_train=20", "--data.n_test=10"], "cache": ["--data.n_tra
 QUIET = {
     "fit": ["--trainer.max_epochs=1", "--trainer.enable_progress_bar=false", *FEW_DRAWS],
     "test": ["--data.n_test=10", "--trainer.enable_progress_bar=false", *FEW_DRAWS],
+    "perturb": ["--grid=3", "--bootstrap=39", "--steps=2"],
 }
 RESUMED = ["--data.n_train=20", "--trainer.max_epochs=2", "--trainer.enable_progress_bar=false"]
 

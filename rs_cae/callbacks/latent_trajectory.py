@@ -16,6 +16,7 @@ from rs_cae.metrics.samples import PerSample
 from rs_cae.modules import reducer_of
 from rs_cae.results import Findings, Headline, depth_coordinates
 from rs_cae.stream.trajectories import TrajectoryBatch
+from rs_cae.teleport import widened_range
 
 UNRELATED = "each sublayer has a latent space of its own"
 REMEDY = "see --latent_trajectory.align"
@@ -105,17 +106,3 @@ class LatentTrajectory(Callback):
         value, ends = float(lengths.mean()), (float(low), float(high))
         words = f"A sample's path through the {where}: {value:.3g} [{ends[0]:.3g}, {ends[1]:.3g}] latent units."
         found.headlines["path_length"] = Headline(value, "latent unit", *ends, sentence=words)
-
-
-def widened_range(latents: Tensor, margin: float = 0.05) -> Tensor:
-    """Range of each latent over samples and sublayers, widened on each side: the plane that a later study covers.
-
-    Args:
-        latents: [samples, sublayers, bottleneck].
-        margin: Share of the range that is added on each side.
-
-    Returns:
-        [bottleneck, 2], low and high, in latent units.
-    """
-    low, high = latents.amin(dim=(0, 1)), latents.amax(dim=(0, 1))
-    return torch.stack([low - margin * (high - low), high + margin * (high - low)], dim=1)

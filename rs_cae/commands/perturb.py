@@ -14,8 +14,8 @@ from jsonargparse import Namespace
 from rich.progress import track
 from torch import Tensor
 
-from rs_cae.callbacks.latent_trajectory import widened_range
-from rs_cae.callbacks.perturbation import REFERENCE, Prompts, record_study
+from rs_cae.callbacks.perturbation import REFERENCE, Prompts, in_drawn_order, record_study
+from rs_cae.commands.extent import plane_extent
 from rs_cae.commands.joining import Joined, find_run
 from rs_cae.commands.parser import CommandParser, parse_sections, true_or_false
 from rs_cae.commands.prompts import read_prompts, shown, tokenize_prompts
@@ -25,7 +25,6 @@ from rs_cae.errors import InputError
 from rs_cae.modules.checkpoints import load_reducer
 from rs_cae.record import Record
 from rs_cae.reducers import Reducer
-from rs_cae.results import open_dataset
 from rs_cae.run_folder import RunFolder, refuse_unwritable
 from rs_cae.stream.hookpoints import find_hook_points
 from rs_cae.stream.language_model import LanguageModelSpec, context_of
@@ -38,11 +37,13 @@ from rs_cae.teleport import (
     grid_points,
     injection_sublayers,
     principal_directions,
+    widened_range,
 )
 
 DESCRIPTION = "Displace the residual streams of prompts, and see where the language model takes them."
 SECTIONS = {"data": TrajectoryDataModule}
 LEAST = {"grid": 2, "steps": 1, "bootstrap": 39, "seed": 0}
+MOST = {"grid": 100, "seed": 2**32 - 1}
 NEGATIVE = re.compile(r"^-(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?$")
 OF_THE_MODEL = ("model", "revision", "random_init", "hook_points")
 """Data options that say whose states a reducer was fitted to."""
@@ -58,11 +59,12 @@ def run(arguments: list[str]) -> int:
     _refuse_numbers(options)
     prompts = read_prompts(options.prompt, options.prompts_file, default=PROMPT)
     joined = find_run(options.run_dir, options.ckpt_path)
+    _refuse_other_run(options)
     _refuse_unknown_model(joined, rest)
     settings = parse_sections("perturb", DESCRIPTION, SECTIONS, [*joined.config_for(rest), *rest])
     out, data, reducer = _out_folder(options.out, joined), _data(settings, joined), _reducer(joined)
     sublayers = injection_sublayers(data.layout, options.layers, options.site)
-    extent, spec = _extent(options.extent, joined, reducer.bottleneck), data.origin.model
+    extent, spec = plane_extent(options.extent, joined.folder, reducer.bottleneck), data.origin.model
     if options.untrained and spec.random_init:
         raise InputError("--untrained", "true", "the model is untrained itself")
     rows = tokenize_prompts(prompts, spec.tokenizer(), context_of(spec.config()))
@@ -85,17 +87,22 @@ def _parser() -> CommandParser:
     parser = CommandParser("perturb", DESCRIPTION)
     parser._negative_number_matcher = NEGATIVE  # before Python 3.13, argparse takes -1e-3 for an option
     parser.add_run()
-    about = "The paper's by default, in any case one."
-    parser.add_argument("--prompt", help=f"A prompt, whose last token's stream is displaced. {about}")
+    parser.add_argument("--prompt", help="A prompt, whose last token's stream is perturbed; by default the paper's.")
     parser.add_argument("--prompts_file", type=Path, metavar="FILE", help="Prompts, one a line, instead of one.")
-    parser.add_argument("--layers", type=int, nargs="+", metavar="L", help="By default the paper's five, scaled.")
+    parser.add_argument("--layers", type=int, nargs="+", metavar="L", help="By default 0 7 15 23 31 of 32, scaled.")
     parser.add_argument("--site", help="attn, mlp or layer; by default the first of a layer.")
     parser.add_argument("--grid", type=int, default=10, metavar="N", help="Points along each latent of the plane.")
     parser.add_argument("--steps", type=int, default=12, metavar="K", help="Sublayers that are read afterwards.")
-    parser.add_argument("--offplane", choices=get_args(Offplane), default="mean", help="What is off the plane.")
+    parser.add_argument(
+        "--offplane", choices=get_args(Offplane), default="mean", help="keep: add what the stream has off the plane."
+    )
     parser.add_argument("--extent", type=float, nargs="+", metavar="X", help="Low and high of each axis of the plane.")
-    parser.add_argument("--logits", type=true_or_false, default=False, metavar="BOOL", help="The next token, too.")
-    parser.add_argument("--untrained", type=true_or_false, default=False, metavar="BOOL", help="And a control model.")
+    parser.add_argument(
+        "--logits", type=true_or_false, default=False, metavar="BOOL", help="Run the rest of the model: the next token."
+    )
+    parser.add_argument(
+        "--untrained", type=true_or_false, default=False, metavar="BOOL", help="And the untrained model, in full width."
+    )
     parser.add_argument("--bootstrap", type=int, default=1000, metavar="N", help="Resamples behind intervals.")
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="Of everything that is drawn.")
     parser.add_argument("--out", type=Path, metavar="DIR", help="A new folder; by default RUN_DIR/perturb-1, -2, ...")
@@ -107,8 +114,16 @@ def _refuse_numbers(options: argparse.Namespace) -> None:
     for name, least in LEAST.items():
         if getattr(options, name) < least:
             raise InputError(f"--{name}", getattr(options, name), f"must be at least {least}")
-    if options.seed >= 2**32:
-        raise InputError("--seed", options.seed, "must be below 2^32")
+    for name, most in MOST.items():
+        if getattr(options, name) > most:
+            raise InputError(f"--{name}", getattr(options, name), f"must be at most {most}")
+
+
+def _refuse_other_run(options: argparse.Namespace) -> None:
+    """Raise an InputError if the checkpoint is that of another run, whose plane and settings would be mixed with it."""
+    own = options.ckpt_path and RunFolder.of_checkpoint(options.ckpt_path)
+    if own and options.run_dir is not None and own.path.resolve() != options.run_dir.resolve():
+        raise InputError("--run_dir", options.run_dir, f"the checkpoint {options.ckpt_path} is that of another run")
 
 
 def _refuse_unknown_model(joined: Joined, rest: list[str]) -> None:
@@ -170,27 +185,12 @@ def _study(
     extent: Tensor | None,
 ) -> Study:
     """What is done to every prompt, on the plane of the reducer and along the directions in which test states vary."""
-    states = data.first("test", REFERENCE).states
+    reference = in_drawn_order(data.splits["test"], options.seed)[:REFERENCE].sort().values
+    states = data.trajectories("test", reference).states
     if extent is None:
         extent = widened_range(reducer.encode(states).double())
     spec = FieldSpec(grid_points(extent, options.grid), options.steps, options.offplane, options.logits)
     return Study(reducer, sublayers, spec, principal_directions(states[:, sublayers]), options.seed)
-
-
-def _extent(given: list[float] | None, joined: Joined, bottleneck: int) -> Tensor | None:
-    """Low and high of each axis [axes, 2]: those that are given, else those of the run's test, if there was one."""
-    axes = min(2, bottleneck)
-    if given is not None:
-        extent, words = torch.tensor(given, dtype=torch.float64), " ".join(f"{end:g}" for end in given)
-        if len(given) != 2 * axes:
-            raise InputError("--extent", words, f"expected {2 * axes} numbers: low and high of each axis of the plane")
-        if not (extent.isfinite().all() and (extent[::2] < extent[1::2]).all()):
-            raise InputError("--extent", words, "expected each low end below its high end")
-        return extent.view(axes, 2)
-    if joined.folder is None or not (RunFolder(joined.folder).results / "latent.nc").is_file():
-        return None
-    tested = open_dataset(joined.folder, "latent")
-    return torch.from_numpy(tested["grid_extent"].values).double() if "grid_extent" in tested else None
 
 
 def _twins(spec: LanguageModelSpec, device: torch.device) -> Teleports:
@@ -207,7 +207,8 @@ def _attributes(
     asked = {name: str(value) if isinstance(value, Path) else value for name, value in vars(options).items()}
     config = {"data": dict(settings.data), "perturb": asked | {"ckpt_path": str(joined.checkpoint)}}
     only = {"prompt": prompts[0][1]} if len(prompts) == 1 else {}
-    return attributes_of(config, identity) | only
+    source = f"{len(prompts)} prompts of {options.prompts_file}" if len(prompts) > 1 else shown(prompts[0][1])
+    return attributes_of(config, identity) | only | {"prompts_source": source}
 
 
 def _write(record: Record, out: Path) -> None:
@@ -221,5 +222,7 @@ def _write(record: Record, out: Path) -> None:
         temporary.replace(folder)
     except OSError as error:
         raise InputError("--out", out, f"results cannot be written: {error}") from error
-    record.print_table("Displaced streams")
+    record.print_table("Perturbed streams")
+    for headline in record.headlines.values():
+        print(headline.sentence)
     print(f"results: {out / 'perturbation.nc'}\nfigures: {out / 'figures'}")

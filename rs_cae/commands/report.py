@@ -78,7 +78,7 @@ def _results(option: str, path: Path) -> dict[str, xr.Dataset]:
 def _control(path: Path, shown: dict[str, xr.Dataset]) -> ControlRun:
     datasets = _results("--control", path)
     for name in datasets.keys() & shown.keys():
-        held, wanted = datasets[name].sizes["sublayer"], shown[name].sizes["sublayer"]
-        if held != wanted:
+        held, wanted = datasets[name].sizes.get("sublayer"), shown[name].sizes.get("sublayer")
+        if held and wanted and held != wanted:  # what is not along depth has none
             raise InputError("--control", path, f"has {held} sublayers, the run that is shown {wanted}")
     return ControlRun(control_label(next(iter(datasets.values())).attrs) or path.name, datasets)

@@ -3,7 +3,15 @@
 from rs_cae.teleport.field import MEASURES, FieldSpec, Injection, field_at
 from rs_cae.teleport.intervene import Teleports
 from rs_cae.teleport.study import PROMPT, Study, injection_sublayers
-from rs_cae.teleport.targets import SIZES, Offplane, Plane, grid_points, make_targets, principal_directions
+from rs_cae.teleport.targets import (
+    SIZES,
+    Offplane,
+    Plane,
+    grid_points,
+    make_targets,
+    principal_directions,
+    widened_range,
+)
 from rs_cae.teleport.teleporter import Teleported, Teleporter
 
 __all__ = [
@@ -23,4 +31,5 @@ __all__ = [
     "injection_sublayers",
     "make_targets",
     "principal_directions",
+    "widened_range",
 ]

@@ -17,6 +17,20 @@ DIRECTIONS = 8
 """Random directions of each size, and principal ones, half of them forwards and half of them backwards."""
 
 
+def widened_range(latents: Tensor, margin: float = 0.05) -> Tensor:
+    """Range of each latent over samples and sublayers, widened on each side: the plane that a later study covers.
+
+    Args:
+        latents: [samples, sublayers, bottleneck].
+        margin: Share of the range that is added on each side.
+
+    Returns:
+        [bottleneck, 2], low and high, in latent units.
+    """
+    low, high = latents.amin(dim=(0, 1)), latents.amax(dim=(0, 1))
+    return torch.stack([low - margin * (high - low), high + margin * (high - low)], dim=1)
+
+
 def grid_points(extent: Tensor, size: int) -> Tensor:
     """Points evenly over the first two latents, or over the only one.
 

@@ -8,7 +8,6 @@ from rich.progress import Progress
 from torch import Tensor
 
 from rs_cae import processes
-from rs_cae.callbacks.latent_trajectory import widened_range
 from rs_cae.callbacks.perturbation.findings import record_study
 from rs_cae.callbacks.perturbation.variables import Prompts
 from rs_cae.callbacks.run_record import RunRecord
@@ -27,6 +26,7 @@ from rs_cae.teleport import (
     grid_points,
     injection_sublayers,
     principal_directions,
+    widened_range,
 )
 
 REFERENCE = 256
@@ -87,7 +87,7 @@ class PerturbationField(Callback):
         data: Any = trainer.datamodule  # type: ignore[attr-defined]
         self.sublayers = self.injections(data.layout)
         numbers = data.samples("test")
-        self.order = numbers[torch.randperm(len(numbers), generator=torch.Generator().manual_seed(self.seed))]
+        self.order = in_drawn_order(numbers, self.seed)
         self.states, self.ranges = PerSample().to(pl_module.device), PerSample().to(pl_module.device)
         self.language_model = _language_model_of(data)
 
@@ -122,10 +122,15 @@ class PerturbationField(Callback):
         teleports = Teleports(model, points)
         show = trainer.progress_bar_callback is not None and processes.rank() == 0
         with Progress(disable=not show) as bar:
-            for number in bar.track(_own(numbers).tolist(), description="displaced streams"):
+            for number in bar.track(_own(numbers).tolist(), description="perturbed streams"):
                 study.add(teleports.of(tokenized.prompt(number)), number)
         prompts = Prompts(tokenized.text_of[numbers], self.bootstrap, self.seed)
         record_study(RunRecord.of(trainer), study, prompts, data.layout, teleports)
+
+
+def in_drawn_order(numbers: Tensor, seed: int) -> Tensor:
+    """Sample numbers in random order, of which the first ones are drawn evenly."""
+    return numbers[torch.randperm(len(numbers), generator=torch.Generator().manual_seed(seed))]
 
 
 def _language_model_of(data: TrajectoryDataModule) -> LanguageModel | None:
@@ -134,7 +139,7 @@ def _language_model_of(data: TrajectoryDataModule) -> LanguageModel | None:
         return data.language_model()
     except InputError as error:
         if processes.rank() == 0:
-            print(f"streams are not displaced: {error}")
+            print(f"streams are not perturbed: {error}")
         return None
 
 
