@@ -35,6 +35,7 @@ def perturbation_of(
         **fixed_points(len(at), min(latents, 2), prompts),
     }
     attributes = {"prompts": prompts, "prompt": "I'm sorry, Dave." if prompts == 1 else "", "steps": steps}
+    attributes |= {"persistent_share": 0.95, "least_prompts": 50}
     return xr.Dataset(variables, depth_coordinates(layout) | coordinates, attributes)
 
 
@@ -83,7 +84,7 @@ def curves(generator, injections, left, steps, spread, logits, untrained):
         ends = spread * values if name == "kl" else spread
         variables |= with_interval(f"{name}_mean", "injection", values, ends)
         variables |= with_interval(f"{name}_random_mean", "injection", 0.3 * values, 0.3 * ends)
-        variables[f"{name}_kept_mean"] = ("injection", 0.1 * number + nothing)
+        variables |= with_interval(f"{name}_kept_mean", "injection", 0.1 * number + nothing, 0.05 * spread)
     if untrained:
         variables |= with_interval("recovery_untrained_mean", "injection", 0.1 * after + nothing, spread)
     taken = np.arange(steps + 1)

@@ -8,9 +8,9 @@ from matplotlib.quiver import Quiver
 from test_figures import drawn, legend, lines
 
 from rs_cae.figures import FIGURES
-from rs_cae.figures.injections import evenly, injections, spoken
-from rs_cae.figures.perturbation import DONE, KEPT, SCALED, length_factor
-from rs_cae.figures.style import WITHIN
+from rs_cae.figures.injections import KEPT, FixedPoint, draw_fixed_points, evenly, injections, spoken
+from rs_cae.figures.perturbation import DONE, SCALED, length_factor
+from rs_cae.figures.style import WITHIN, single_panel
 
 NAMES = [name for name, drawing in FIGURES.items() if drawing.dataset == "perturbation"]
 
@@ -41,9 +41,9 @@ def test_arrows_are_the_displacements_in_the_network_and_carried_along():
     figure = drawn("perturbation_field", results)
     panels = [axes for axes in figure.axes if arrows(axes)]
     assert [axes.get_title().rsplit("\n", 1)[0] for axes in panels[:3]] == [
-        "before L00 attention\n4 sublayers on",
-        "before L01 attention\n3 sublayers on instead of 4",
-        "before L02 attention\n1 sublayer on instead of 4",
+        "before L00 attention\n4 sublayers later",
+        "before L01 attention\n3 sublayers later (the last)",
+        "before L02 attention\n1 sublayer later (the last)",
     ]
     for axes, variable, number in zip(
         panels, ["displacement"] * 3 + ["displacement_kept"] * 3, [0, 1, 2] * 2, strict=True
@@ -56,7 +56,8 @@ def test_arrows_are_the_displacements_in_the_network_and_carried_along():
         assert (quiver.angles, quiver.scale_units) == ("xy", "xy")
     assert len({arrows(axes)[0].get_clim() for axes in panels}) == 1
     labels = [axes.get_ylabel() for axes in figure.axes]
-    assert [f"{DONE}\nlatent 1", f"{KEPT}\nlatent 1"] == [label for label in labels if "\n" in label]
+    rows = [label.replace("\n", " ") for label in labels if "\n" in label]
+    assert rows == [f"{DONE} latent 1", f"{KEPT} latent 1"]
 
 
 def test_the_control_its_part_that_was_followed_and_its_ends():
@@ -75,15 +76,17 @@ def test_the_control_its_part_that_was_followed_and_its_ends():
 def test_arrows_too_long_or_too_short_are_drawn_alike_by_a_factor_that_is_said():
     results = perturbation_of(side=9)
     first, *_ = injections(results, 12)
-    for length, wanted in ((10, 0.15), (4, 0.3), (1, 1), (0.15, 10), (0.001, 1500)):
+    for length, wanted in ((10, 0.15), (4, 0.3), (1, 1), (0.3, 3), (0.001, 3)):
         field = np.zeros_like(first.displacement)
         field[:, 1] = length * np.ptp(first.starts[:, 1]) / 8
         assert length_factor(first._replace(displacement=field, kept=None)) == wanted
-    results["displacement"] = results["displacement"] * np.array([20, 0.5, 0.1])[:, None, None]
+    results["displacement"] = results["displacement"] * np.array([20, 0.5, 0.2])[:, None, None]
     figure = drawn("perturbation_field", results)
     assert SCALED in figure.get_suptitle()
     for axes, below in zip(figure.axes[:3], figure.axes[3:6], strict=True):
-        assert f"arrows scaled by {1 / arrows(axes)[0].scale:g}" == axes.get_title().split("\n")[-1]
+        factor = 1 / arrows(axes)[0].scale
+        by = "at" if factor == 1 else f"{factor:g} times" if factor > 1 else f"at {factor:g} of"
+        assert f"drawn {by} their length" == axes.get_title().split("\n")[-1]
         assert arrows(axes)[0].scale == arrows(below)[0].scale
     factors = [length_factor(injection) for injection in injections(results, 12)]
     assert len(set(factors)) == 3
@@ -93,7 +96,7 @@ def test_arrows_too_long_or_too_short_are_drawn_alike_by_a_factor_that_is_said()
     as_they_are = drawn("perturbation_field", perturbation_of(layers=1))
     assert "arrows at their true length" in as_they_are.get_suptitle()
     assert arrows(as_they_are.axes[0])[0].scale == 1
-    assert "scaled" not in as_they_are.axes[0].get_title()
+    assert "drawn" not in as_they_are.axes[0].get_title()
 
 
 def test_of_a_fine_grid_every_second_row_and_column_has_arrows():
@@ -116,6 +119,29 @@ def test_only_fixed_points_that_persist_are_drawn_each_where_it_belongs():
     assert hollow.get_markerfacecolor() == "white"
 
 
+def test_fixed_points_hide_nothing_and_are_smaller_where_they_are_crowded():
+    results = perturbation_of(at=[0])
+    axes = drawn("perturbation_field", results).axes[0]
+    ends = [labelled(axes, f"control at the {end}")[0] for end in ("injection", "last step")]
+    assert [end.get_markerfacecolor() for end in ends] == ["white", "white"]
+    zeros = [line for line in axes.lines if same_color(line.get_color(), WITHIN)]
+    assert min(zero.zorder for zero in zeros) > max(line.zorder for line in axes.lines if line not in zeros)
+    _, axes = single_panel()
+    starts = np.stack(np.meshgrid([0, 1, 2], [0, 10, 20], indexing="ij"), axis=-1).reshape(-1, 2)
+    places = [(0, 0), (0, 9), (2, 9), (2, 20)]
+    draw_fixed_points(axes, [FixedPoint(np.array(place), "stable node") for place in places], starts)
+    sizes = [line.get_markersize() for line in axes.lines]
+    assert sizes[0] == sizes[1] < sizes[2] == sizes[3]
+
+
+@pytest.mark.parametrize("at", [[2], [2, 5], range(6)], ids=str)
+@pytest.mark.parametrize("name", NAMES)
+def test_titles_are_no_wider_than_the_figure(name, at):
+    figure = drawn(name, perturbation_of(at=at), layout="constrained")
+    box = figure._suptitle.get_window_extent()
+    assert 0 < box.x0 < box.x1 < figure.bbox.width
+
+
 def test_it_is_said_why_no_fixed_point_is_seen():
     results = perturbation_of()
     assert "fixed" not in drawn("perturbation_field", results).get_suptitle()
@@ -125,6 +151,16 @@ def test_it_is_said_why_no_fixed_point_is_seen():
     figure = drawn("perturbation_field", perturbation_of(prompts=49))
     assert "no fixed points: that takes 50 prompts" in words(figure)
     assert not lines(figure, WITHIN)
+    unsaid = results.copy()
+    del unsaid.attrs["persistent_share"]
+    figure = drawn("perturbation_field", unsaid)
+    assert not lines(figure, WITHIN)
+    assert "it is not known which persist" in words(figure)
+    stricter = drawn("perturbation_field", results.assign_attrs(persistent_share=0.98))
+    assert len(lines(stricter, WITHIN)) == 6
+    assert "that takes 70 prompts" in words(
+        drawn("perturbation_field", perturbation_of(prompts=49).assign_attrs(least_prompts=70))
+    )
     unsought = results.drop_vars([name for name in results if name.startswith("fixed_point")])
     assert "persist" not in words(drawn("perturbation_field", unsought))
 

@@ -7,9 +7,20 @@ from matplotlib.colors import same_color
 from test_figures import drawn, legend
 
 from rs_cae.figures import Control
-from rs_cae.figures.recovery import GRID, KEPT, RANDOM, set_recovery_scale
-from rs_cae.figures.recovery_lines import MOST_LINES
+from rs_cae.figures.injections import KEPT
+from rs_cae.figures.recovery import GRID, MEANING, RANDOM, TURNED, set_recovery_scale
+from rs_cae.figures.recovery_lines import DEPTHS, MOST_LINES
 from rs_cae.figures.style import ACCENT, GREY, MEAN_COLOUR, single_panel
+
+
+def of_injections(axes):
+    """The lines whose entry in the legend is an injection."""
+    return [line for line in axes.lines if str(line.get_label()).startswith("before ")]
+
+
+def dashes(axes):
+    """Lines of controls, with their entry in the legend."""
+    return [line for line in axes.lines if line.get_linestyle() not in ("-", ":", "None")]
 
 
 def shifted(results, name, by):
@@ -21,7 +32,7 @@ def test_recovery_is_the_data_with_what_it_is_held_against():
     results = perturbation_of(untrained=True)
     figure = drawn("recovery", results, [Control("shuffled tokens", perturbation_of(at=[1, 2]))])
     for axes, name in zip(figure.axes, ("recovery", "recovery_direction", "recovery_plane", "kl"), strict=True):
-        for label, ending, colour in ((GRID, "", ACCENT), (RANDOM, "_random", "black")):
+        for label, ending, colour in ((GRID, "", ACCENT), (TURNED, "_random", "black")):
             (curve,) = labelled(axes, label)
             np.testing.assert_array_equal(curve.get_ydata(), results[f"{name}{ending}_mean"])
             np.testing.assert_array_equal(curve.get_xdata(), [0, 1, 2])
@@ -30,12 +41,34 @@ def test_recovery_is_the_data_with_what_it_is_held_against():
         np.testing.assert_array_equal(carried, [[0, 0] if name == "recovery" else results[f"{name}_kept_mean"]])
         assert all(str(line.get_label()) == KEPT for line in axes.lines if same_color(line.get_color(), MEAN_COLOUR))
         assert labelled(axes, "shuffled tokens")[0].get_xdata().tolist() == [0.5, 1]
-    untrained = [labelled(axes, "untrained model, same displacements") for axes in figure.axes]
+    untrained = [labelled(axes, "untrained model, same perturbations") for axes in figure.axes]
     np.testing.assert_array_equal(untrained[0][0].get_ydata(), results["recovery_untrained_mean"])
     assert same_color(untrained[0][0].get_color(), GREY)
     assert untrained[1:] == [[], [], []]
     assert "bands: 95 %" in figure.get_suptitle()
+    assert MEANING in figure.get_suptitle()
     assert "bands" not in drawn("recovery", perturbation_of(prompts=1)).get_suptitle()
+
+
+def test_an_untrained_control_has_no_divergence():
+    figure = drawn("recovery", perturbation_of(), [Control("untrained, shuffled tokens", perturbation_of())])
+    found = [len(labelled(axes, "untrained, shuffled tokens")) for axes in figure.axes]
+    assert found == [1, 1, 1, 0]
+    figure = drawn("dose_response", perturbation_of(), [Control("untrained", perturbation_of())])
+    assert [len(dashes(axes)) for axes in figure.axes] == [4, 4, 0, 0]
+
+
+def test_the_band_of_what_is_only_carried_along():
+    axes = drawn("recovery", perturbation_of()).axes[1]
+    assert sum(same_color(band.get_facecolor()[0][:3], MEAN_COLOUR) for band in axes.collections) == 1
+
+
+@pytest.mark.parametrize(("at", "face"), [(0, ACCENT), (2, "white")])
+def test_the_legend_of_a_single_injection_has_the_marker_that_is_drawn(at, face):
+    axes = drawn("recovery", perturbation_of(at=[2 * at])).axes[0]
+    (curve,) = labelled(axes, GRID)
+    assert curve.get_marker() == "o"
+    assert same_color(curve.get_markerfacecolor(), face)
 
 
 def test_bands_are_the_intervals_a_bar_where_there_is_one_value():
@@ -81,6 +114,18 @@ def test_recovery_far_below_minus_one_leaves_room_for_the_rest_and_is_seen():
     assert figure.axes[1].get_yscale() == "linear"
 
 
+def test_a_recovery_of_nearly_nothing_does_not_look_large():
+    for values in ([0.005], [-0.003, 0.002]):
+        _, axes = single_panel()
+        set_recovery_scale(axes, np.array(values))
+        low, high = axes.get_ylim()
+        assert 0.2 <= high - low < 0.25
+        assert low < min(values) <= max(values) < high
+    _, axes = single_panel()
+    set_recovery_scale(axes, np.array([0.9]))
+    assert -0.1 < axes.get_ylim()[0] < 0
+
+
 @pytest.mark.parametrize("lowest", [-1.0, -1.01, -4.0, -30.0, -1e6])
 def test_marks_of_recovery(lowest):
     _, axes = single_panel()
@@ -95,28 +140,37 @@ def test_marks_of_recovery(lowest):
         assert lowest > -2 or min(marks) <= lowest / 5
 
 
-def test_recovery_by_step_has_a_line_and_a_null_in_the_colour_of_each_depth():
+def test_recovery_by_step_has_a_line_and_a_null_in_the_colour_of_each_injection():
     results = perturbation_of(layers=4, at=[0, 3, 7])
     figure = drawn("recovery_by_step", results)
-    axes, bar = figure.axes
-    curves, nulls = labelled(axes, GRID), labelled(axes, RANDOM)
-    assert len(curves) == len(nulls) == 2  # nothing is left after the last
-    for number, (curve, null) in enumerate(zip(curves, nulls, strict=True)):
+    (axes,) = figure.axes
+    curves = of_injections(axes)
+    assert [curve.get_label() for curve in curves] == ["before L00 attention", "before L01 MLP"]
+    for number, curve in enumerate(curves):  # nothing is left after the last
         np.testing.assert_array_equal(curve.get_ydata(), results["recovery_by_step"][number])
+        (null,) = [
+            line
+            for line in axes.lines
+            if line.get_linestyle() == ":" and same_color(line.get_color(), curve.get_color())
+        ]
         np.testing.assert_array_equal(null.get_ydata(), results["recovery_random_by_step"][number])
         np.testing.assert_array_equal(curve.get_xdata(), range(5))
-        assert same_color(curve.get_color(), null.get_color())
-    assert not same_color(curves[0].get_color(), curves[1].get_color())
-    assert [label.get_text() for label in bar.get_yticklabels()] == ["L00 attention", "L01 MLP"]
-    np.testing.assert_allclose(bar.get_yticks(), [0.5, 1.5])
+    assert {GRID, RANDOM, KEPT} <= set(legend(figure))
     assert "no sublayer is left" in words(drawn("recovery_by_step", results.isel(injection=[2])))
-    assert "before L00 attention" in drawn("recovery_by_step", results.isel(injection=[0])).get_suptitle()
+    assert "before L00 attention" in legend(drawn("recovery_by_step", results.isel(injection=[0])))
 
 
-def test_few_steps_are_said_beside_the_colour():
-    bar = drawn("recovery_by_step", perturbation_of()).axes[1]
-    labels = [label.get_text() for label in bar.get_yticklabels()]
-    assert labels == ["L00 attention", "L01 attention (3 left)", "L02 attention (1 left)"]
+@pytest.mark.parametrize("name", ["recovery_by_step", "dose_response"])
+def test_injections_next_to_each_other_have_colours_far_apart(name):
+    axes = drawn(name, perturbation_of(layers=32, at=[0, 2, 4, 8])).axes[0]
+    colours = np.array([line.get_color() for line in of_injections(axes)])
+    np.testing.assert_allclose(colours, DEPTHS(np.linspace(0, 1, 4)))
+    assert np.linalg.norm(np.diff(colours, axis=0), axis=1).min() > 0.25
+
+
+def test_few_steps_are_said_in_the_legend():
+    labels = legend(drawn("recovery_by_step", perturbation_of()))
+    assert labels[:3] == ["before L00 attention", "before L01 attention (3 left)", "before L02 attention (1 left)"]
 
 
 def test_dose_response_is_the_data_by_direction():
@@ -133,19 +187,33 @@ def test_dose_response_is_the_data_by_direction():
             assert axes.get_yscale() == ("linear" if row == 0 else "log")
             assert len(axes.collections) == 3  # bands
     assert [axes.get_title() for axes in figure.axes[:2]] == ["random directions", "principal directions"]
-    assert len(drawn("dose_response", perturbation_of(logits=False)).axes) == 3
+    assert len(drawn("dose_response", perturbation_of(logits=False)).axes) == 2
     last = drawn("dose_response", perturbation_of(at=[5]))
     assert [len(axes.texts) for axes in last.axes] == [1, 1, 0, 0]
 
 
 @pytest.mark.parametrize("name", ["recovery_by_step", "dose_response"])
-def test_controls_are_grey_and_lines_too_many_to_be_told_apart_are_left_out(name):
-    results = perturbation_of(layers=10, at=range(20))
-    figure = drawn(name, results, [Control(label, perturbation_of()) for label in ("untrained", "shuffled tokens")])
-    dashes = {str(line.get_linestyle()) for axes in figure.axes for line in labelled(axes, "untrained")}
-    assert len(dashes) == 1
-    assert all(same_color(line.get_color(), GREY) for line in labelled(figure.axes[0], "untrained"))
-    assert len(labelled(figure.axes[0], "untrained")) == 3
-    assert {"untrained", "shuffled tokens"} <= set(legend(figure))
+def test_controls_are_dashed_in_the_colour_of_their_injection_grey_where_none_is_shared(name):
+    results, other = perturbation_of(layers=4, at=[0, 2, 4]), perturbation_of(layers=4, at=[2, 4, 6])
+    for variable in ("recovery_by_step", "dose_recovery"):
+        other[variable] = other[variable] * 0.5
+    figure = drawn(name, results, [Control("shuffled tokens", other), Control("alone", perturbation_of(at=[1]))])
+    axes, variable = figure.axes[0], "dose_recovery" if name == "dose_response" else name
+    entries = [labelled(axes, label)[0] for label in ("shuffled tokens", "alone")]
+    assert all(same_color(entry.get_color(), GREY) for entry in entries)
+    first, second, third = [line for line in dashes(axes) if line not in entries]
+    for number, line, curve in zip((0, 1), (first, second), of_injections(axes)[1:], strict=True):
+        assert same_color(line.get_color(), curve.get_color())
+        values = other[variable].values[number]
+        np.testing.assert_array_equal(line.get_ydata(), values[0] if name == "dose_response" else values)
+    assert same_color(third.get_color(), GREY)
+    assert first.get_linestyle() == second.get_linestyle() != third.get_linestyle()
+    assert {"shuffled tokens", "alone"} <= set(legend(figure))
+
+
+@pytest.mark.parametrize("name", ["recovery_by_step", "dose_response"])
+def test_lines_too_many_to_be_told_apart_are_left_out(name):
+    figure = drawn(name, perturbation_of(layers=10, at=range(20)))
     count = 19 if name == "recovery_by_step" else 20
     assert f"{MOST_LINES} of {count} injections" in figure.get_suptitle()
+    assert sum(label.startswith("before ") for label in legend(figure)) == MOST_LINES

@@ -1,5 +1,7 @@
 """What is drawn of each injection: the control's way past it, and those fixed points of the field that persist."""
 
+import math
+from textwrap import fill
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -7,15 +9,13 @@ import xarray as xr
 from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.colors import LinearSegmentedColormap
+from matplotlib.figure import Figure
 from matplotlib.patheffects import withStroke
 
 from rs_cae.figures.style import WITHIN
 
-PERSISTENT = 0.95
-"""Share of the resamples of the prompts in which a fixed point must be there to be drawn."""
-
-ENOUGH_PROMPTS = 50
-"""With fewer of them nothing is said of persistence."""
+KEPT = "uncorrected: only carried along"
+NOTHING_LEFT = "no sublayer is left after the injection"
 
 MARKERS: dict[str, tuple[str, bool]] = {
     "stable node": ("o", True),
@@ -44,7 +44,7 @@ class FixedPoint(NamedTuple):
     kind: str
 
 
-class Injection(NamedTuple):
+class DrawnInjection(NamedTuple):
     """What is drawn of one injection, along the axes of the plane.
 
     Attributes:
@@ -75,7 +75,7 @@ class Injection(NamedTuple):
         return bool(np.isfinite(self.displacement).any())
 
 
-def injections(perturbation: xr.Dataset, most: int) -> list[Injection]:
+def injections(perturbation: xr.Dataset, most: int) -> list[DrawnInjection]:
     """What is to be drawn, in order of depth.
 
     Args:
@@ -103,19 +103,32 @@ def whose(perturbation: xr.Dataset) -> str:
     return "" if not prompts else ", one prompt" if prompts == 1 else f", mean of {prompts} prompts"
 
 
+def unit_of_steps(perturbation: xr.Dataset) -> str:
+    """What a step is: a layer where attention and MLP run side by side."""
+    return "sublayer" if "mlp" in perturbation["site"].values else "layer"
+
+
+def set_title(figure: Figure, title: str, *notes: str) -> None:
+    """A title and notes, each on lines of its own, alike in length and no wider than the figure."""
+    most, lines = int(12 * figure.get_figwidth()), []
+    for text in filter(None, (title, *notes)):
+        alike = math.ceil(len(text) / math.ceil(len(text) / most))
+        lines.append(fill(text, min(most, alike + 8)))
+    figure.suptitle("\n".join(lines), fontsize=10)
+
+
 def truncated(name: str, end: float) -> LinearSegmentedColormap:
     """A colour map without its last, light part, which is not seen on white."""
     return LinearSegmentedColormap.from_list(name, colormaps[name](np.linspace(0, end, 128)))
 
 
-def _injection(plane: xr.Dataset, number: int) -> Injection:
+def _injection(plane: xr.Dataset, number: int) -> DrawnInjection:
     held, first = plane.isel(injection=number), int(plane["injection_sublayer"].values[number])
     left, steps = int(held["steps_left"]), int(plane.attrs.get("steps", plane["steps_left"].max()))
-    unit = "sublayer" if "mlp" in plane["site"].values else "layer"
-    followed = f"{left} {unit}{'s' * (left != 1)} on" if left else f"no {unit} is left"
-    fewer = f" instead of {steps}" if 0 < left < steps else ""
-    return Injection(
-        f"before {spoken(str(held['injection'].values))}\n{followed}{fewer}",
+    unit, last = unit_of_steps(plane), " (the last)" if left < steps else ""
+    followed = f"{left} {unit}{'s' * (left != 1)} later{last}" if left else f"no {unit} is left"
+    return DrawnInjection(
+        f"before {spoken(str(held['injection'].values))}\n{followed}",
         held["trajectories"].values[:, 0],
         held["displacement"].values,
         (held[INTERVAL[0]].values, held[INTERVAL[1]].values) if all(end in held for end in INTERVAL) else None,
@@ -129,48 +142,70 @@ def _injection(plane: xr.Dataset, number: int) -> Injection:
 
 def _persistent(plane: xr.Dataset, number: int, kept: bool) -> list[FixedPoint]:
     """The fixed points of one injection that persist, of the network's field or of the one that is kept."""
-    if "fixed_point_persistence" not in plane:
+    share = plane.attrs.get("persistent_share")
+    if "fixed_point_persistence" not in plane or share is None:
         return []
-    drawn = (plane["fixed_point_persistence"].values >= PERSISTENT) & (plane["fixed_point_injection"].values == number)
+    drawn = (plane["fixed_point_persistence"].values >= share) & (plane["fixed_point_injection"].values == number)
     drawn &= (plane["fixed_point_kept"].values > 0) == kept
     places, kinds = plane["fixed_point_place"].values[drawn], plane["fixed_point_kind"].values[drawn]
     return [FixedPoint(place, str(kind)) for place, kind in zip(places, kinds, strict=True)]
 
 
-def no_fixed_points(perturbation: xr.Dataset, drawn: list[Injection]) -> str:
+def no_fixed_points(perturbation: xr.Dataset, drawn: list[DrawnInjection]) -> str:
     """Why no fixed point is seen; empty where some are, and where none were sought."""
     if "fixed_point_persistence" not in perturbation or any(injection.fixed_points for injection in drawn):
         return ""
-    if int(perturbation.attrs.get("prompts", ENOUGH_PROMPTS)) < ENOUGH_PROMPTS:
-        return f"no fixed points: that takes {ENOUGH_PROMPTS} prompts"
+    if "persistent_share" not in perturbation.attrs:
+        return "no fixed points: it is not known which persist"
+    prompts, least = (perturbation.attrs.get(name) for name in ("prompts", "least_prompts"))
+    if prompts is not None and least is not None and prompts < least:
+        return f"no fixed points: that takes {least} prompts"
     return "no zero of the field persists"
 
 
-def draw_fixed_point(axes: Axes, place: np.ndarray, kind: str) -> None:
-    """A marker by its kind at a place [2]."""
-    marker, filled = MARKERS.get(kind, ("P", True))
+def draw_fixed_points(axes: Axes, points: list[FixedPoint], starts: np.ndarray) -> None:
+    """A marker by its kind at each place [2], smaller where one is within a spacing of another.
+
+    Args:
+        axes: The panel.
+        points: To be drawn.
+        starts: The grid [grid, 2], whose spacing is meant.
+    """
+    spacing = np.ptp(starts, axis=0) / max(round(len(starts) ** 0.5) - 1, 1)
+    places = np.array([point.place for point in points]).reshape(-1, 2) / np.where(spacing > 0, spacing, 1.0)
+    apart = np.hypot(*(places[:, None] - places).T)
+    np.fill_diagonal(apart, np.inf)
+    for point, nearest in zip(points, apart.min(axis=1, initial=np.inf), strict=True):
+        draw_fixed_point(axes, point, crowded=bool(nearest < 1))
+
+
+def draw_fixed_point(axes: Axes, point: FixedPoint, crowded: bool = False) -> None:
+    """A marker by its kind at its place [2], smaller if another is near."""
+    marker, filled = MARKERS.get(point.kind, ("P", True))
     look: dict[str, Any] = {
-        "markersize": 6.5 if marker == "X" else 5,
+        "markersize": (6.5 if marker == "X" else 5) * (0.75 if crowded else 1),
         "markeredgecolor": "white" if filled else WITHIN,
         "markerfacecolor": WITHIN if filled else "white",
-        "markeredgewidth": 0.7 if filled else 1.3,
+        "markeredgewidth": 0.4 if filled else 1.2,
     }
-    axes.plot(*place, marker, color=WITHIN, linestyle="none", label=f"fixed point: {kind}", zorder=6, **look)
+    axes.plot(
+        *point.place, marker, color=WITHIN, linestyle="none", label=f"fixed point: {point.kind}", zorder=8, **look
+    )
 
 
 def draw_end(axes: Axes, place: np.ndarray, end: int) -> None:
-    """Mark where the control is [2] at the injection (0) or at the last step (1)."""
-    marker, size, label = (("*", 9, "control at the injection"), ("s", 5.5, "control at the last step"))[end]
+    """Mark where the control is [2] at the injection (0) or at the last step (1), hollow so as to hide nothing."""
+    marker, size, label = (("*", 10, "control at the injection"), ("s", 6.5, "control at the last step"))[end]
     look: dict[str, Any] = {
         "markersize": size,
-        "markeredgewidth": 0.8,
-        "markeredgecolor": "white",
+        "markeredgewidth": 1.0,
+        "markerfacecolor": "white",
         "zorder": 7 - 2 * end,
     }
     axes.plot(*place, marker, color="black", label=label, linestyle="none", **look)
 
 
-def draw_control(axes: Axes, injection: Injection) -> None:
+def draw_control(axes: Axes, injection: DrawnInjection) -> None:
     """The control's way [sublayers, 2] in grey, black where it was followed, and the ends of that part."""
     control, followed = injection.control, injection.control[injection.followed]
     axes.plot(*control.T, color="0.7", linewidth=1.2, zorder=1, label="control")

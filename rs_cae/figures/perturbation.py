@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from textwrap import fill
 from typing import Any
 
 import numpy as np
@@ -13,12 +14,17 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from rs_cae.figures.injections import (
-    Injection,
+    KEPT,
+    NOTHING_LEFT,
+    DrawnInjection,
+    FixedPoint,
     draw_control,
     draw_end,
     draw_fixed_point,
+    draw_fixed_points,
     injections,
     no_fixed_points,
+    set_title,
     truncated,
     whose,
 )
@@ -40,10 +46,9 @@ IN_A_ROW = 6
 MAGNITUDES = truncated("plasma", 0.85)
 """Without the yellow, which is not seen on white."""
 
-DONE, KEPT = "what the network does", "if only carried along"
-NOTHING_LEFT = "no sublayer is left after the injection"
+DONE = "what the network does"
 
-SCALED = "colours have one scale, lengths of arrows one for each injection"
+SCALED = "colour: true length; drawn length: one scale for each injection"
 """As one scale for all would leave dots where little is left to happen."""
 
 LONGEST = 1.5
@@ -56,6 +61,9 @@ ROUND = (1, 1.5, 2, 2.5, 3, 4, 5, 6, 8)
 
 SHORTEST = 0.7
 """Spacings of the grid: arrows would be dots if nearly all were shorter, and are drawn longer."""
+
+MOST_TIMES = 3.0
+"""Their length: what is nearly nothing must not look like a strong field."""
 
 
 def draw_perturbation_field(perturbation: xr.Dataset, controls: Sequence[Control] = ()) -> Figure:
@@ -78,9 +86,8 @@ def draw_perturbation_field(perturbation: xr.Dataset, controls: Sequence[Control
     names = [str(name) for name in perturbation["axis"].values]
     figure, how = _draw_planes(drawn, names) if len(names) > 1 else _draw_lines(drawn, names[0])
     selection = f"{len(drawn)} of {count} injections" if len(drawn) < count else ""
-    words = "; ".join(part for part in (selection, how, no_fixed_points(perturbation, drawn)) if part)
     title = f"Where the network takes states that were put elsewhere{whose(perturbation)}"
-    figure.suptitle(f"{title}\n{words}".strip(), fontsize=10)
+    set_title(figure, title, selection, how, no_fixed_points(perturbation, drawn))
     legend_below(figure)
     return figure
 
@@ -115,31 +122,37 @@ def _panels(count: int, across: str, up: Sequence[str]) -> tuple[Figure, np.ndar
     return figure, by_injection
 
 
-def _draw_planes(drawn: list[Injection], names: list[str]) -> tuple[Figure, str]:
+def _draw_planes(drawn: list[DrawnInjection], names: list[str]) -> tuple[Figure, str]:
     """Fields of arrows, those of an injection and of its null to one scale, and in words how long they are drawn."""
     rows = [DONE, KEPT] if any(injection.kept is not None for injection in drawn) else [DONE]
-    figure, grid = _panels(len(drawn), names[0], [f"{row}\n{names[1]}" for row in rows])
+    figure, grid = _panels(len(drawn), names[0], [f"{fill(row, 22)}\n{names[1]}" for row in rows])
     lengths = np.concatenate([_lengths(injection.displacement) for injection in drawn])
     known, factors = lengths[np.isfinite(lengths)], [length_factor(injection) for injection in drawn]
     top = float(np.quantile(known, 0.98))
     colour = ScalarMappable(Normalize(0, top), MAGNITUDES)
     for column, injection, factor in zip(grid, drawn, factors, strict=True):
-        scale = f"\narrows scaled by {factor:g}" if injection.known and set(factors) != {1.0} else ""
-        column[0].set_title(injection.title + scale, fontsize=8)
+        scaled = injection.known and set(factors) != {1.0}
+        column[0].set_title(injection.title + ("\n" + _drawn_length(factor) if scaled else ""), fontsize=8)
         fields = (injection.displacement, injection.fixed_points), (injection.kept, injection.kept_fixed_points)
         for axes, (field, points) in zip(column, fields, strict=False):
             draw_control(axes, injection)
             if field is None or not injection.known:
                 continue
             _draw_arrows(axes, injection.starts, field, factor, colour)
-            for point in points:
-                draw_fixed_point(axes, point.place, point.kind)
+            draw_fixed_points(axes, points, injection.starts)
     _show_all(grid[0, 0], drawn, factors)
     extend = "max" if known.max() > top else "neither"
     bar = figure.colorbar(colour, ax=list(grid.flat), shrink=0.7, aspect=30, extend=extend)
     bar.set_label("displacement [latent units]", fontsize=9)
     bar.ax.tick_params(labelsize=8)
     return figure, "arrows at their true length" if set(factors) == {1.0} else SCALED
+
+
+def _drawn_length(factor: float) -> str:
+    """By how much arrows are longer or shorter than they are, in words."""
+    if factor == 1:
+        return "drawn at their length"
+    return f"drawn {factor:g} times their length" if factor > 1 else f"drawn at {factor:g} of their length"
 
 
 def _lengths(field: np.ndarray) -> np.ndarray:
@@ -172,7 +185,7 @@ def _stride(side: int) -> int:
     return math.ceil(side / MOST_ARROWS)
 
 
-def length_factor(injection: Injection) -> float:
+def length_factor(injection: DrawnInjection) -> float:
     """By which its arrows are drawn longer or shorter, a round number; 1 if they can be seen as they are."""
     side = math.isqrt(len(injection.starts))
     gaps = (side - 1) / _stride(side)
@@ -182,16 +195,16 @@ def length_factor(injection: Injection) -> float:
     long = float(np.quantile(spacings, 0.95)) if spacings.size else 0.0
     if long == 0 or SHORTEST <= long <= LONGEST:
         return 1.0
-    wanted = LONGEST / long
+    wanted = min(LONGEST / long, MOST_TIMES)
     power = math.floor(math.log10(wanted))
     return float(f"{max(digits for digits in ROUND if digits <= wanted / 10**power * (1 + 1e-9))}e{power}")
 
 
-def _fields(injection: Injection) -> list[np.ndarray]:
+def _fields(injection: DrawnInjection) -> list[np.ndarray]:
     return [field for field in (injection.displacement, injection.kept) if field is not None]
 
 
-def _show_all(axes: Axes, drawn: list[Injection], factors: list[float]) -> None:
+def _show_all(axes: Axes, drawn: list[DrawnInjection], factors: list[float]) -> None:
     """Limits that hold every start and every control, and all but a few of the arrows' tips."""
     scaled = zip(drawn, factors, strict=True)
     tips = [injection.starts + factor * field for injection, factor in scaled for field in _fields(injection)]
@@ -203,7 +216,7 @@ def _show_all(axes: Axes, drawn: list[Injection], factors: list[float]) -> None:
     axes.set_ylim(low[1] - margin[1], high[1] + margin[1])
 
 
-def _draw_lines(drawn: list[Injection], name: str) -> tuple[Figure, str]:
+def _draw_lines(drawn: list[DrawnInjection], name: str) -> tuple[Figure, str]:
     """Displacements over the only latent; where a curve meets the grey line, states land on the control's end."""
     figure, grid = _panels(len(drawn), f"{name} at the injection", [f"displacement in {name}"])
     for axes, injection in zip(grid[:, 0], drawn, strict=True):
@@ -223,6 +236,6 @@ def _draw_lines(drawn: list[Injection], name: str) -> tuple[Figure, str]:
         axes.axline((last, 0), slope=-1, color="0.75", linewidth=1.0, label="lands where the control does", zorder=1)
         draw_end(axes, np.array([first, last - first]), 0)
         for point in injection.fixed_points:
-            draw_fixed_point(axes, np.append(point.place, 0.0), point.kind)
+            draw_fixed_point(axes, FixedPoint(np.append(point.place, 0.0), point.kind))
     bands = [injection.interval for injection in drawn if injection.interval is not None]
     return figure, "band: 95 %" if np.isfinite(bands).any() else ""

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, NullLocator
 
 from rs_cae.figures.curves import marker_if_single
-from rs_cae.figures.injections import whose
+from rs_cae.figures.injections import KEPT, NOTHING_LEFT, set_title, unit_of_steps, whose
 from rs_cae.figures.style import (
     ACCENT,
     GREY,
@@ -28,14 +28,17 @@ from rs_cae.figures.style import (
 LOWEST = -1.0
 """Below it the scale is logarithmic: states that are driven far away would leave no room for the rest."""
 
+LEAST_SPAN = 0.2
+"""Of a panel of recoveries: what is nearly nothing must not look large."""
+
 LOW_MARKS = (-2.0, -5.0, *(-(10.0**power) for power in range(1, 9)))
 
 AXIS = "recovery"
-MEANING = "1: back on the path, 0: as far from it as at the injection"
-NOTHING_LEFT = "no sublayer is left after the injection"
+MEANING = "recovery: 1 back on the path, 0 as far from it as at the injection"
 GRID = "states put on the grid"
-RANDOM = "random displacements of the same size"
-KEPT = "no correction: only carried along"
+RANDOM = "random perturbations of the same size"
+TURNED = f"{RANDOM} (in the plane: turned)"
+BANDS = "bands: 95 %"
 DOTS: dict[str, Any] = {"marker": ".", "markersize": 3}
 
 
@@ -89,9 +92,8 @@ def draw_recovery(perturbation: xr.Dataset, controls: Sequence[Control] = ()) ->
         axes.set_axis_off()
     for axes in grid.flat[: len(shown)][-columns:]:
         axes.set_xlabel("layer of the injection", fontsize=9)
-    bands = "; bands: 95 %" if any(has_band(perturbation, f"{measure.name}_mean") for measure in shown) else ""
-    title = f"Recovery by the depth of the injection{whose(perturbation)}"
-    figure.suptitle(f"{title}\n{MEANING}{bands}", fontsize=10)
+    bands = BANDS if any(has_band(perturbation, f"{measure.name}_mean") for measure in shown) else ""
+    set_title(figure, f"Recovery by the depth of the injection{whose(perturbation)}", MEANING, bands)
     legend_below(figure)
     return figure
 
@@ -100,22 +102,21 @@ def _untrained(perturbation: xr.Dataset) -> list[Control]:
     """The untrained model's recovery from the same displacements, if it was asked for."""
     names = [f"recovery_untrained_mean{end}" for end in ("", "_low", "_high")]
     held = {name: name.replace("untrained_", "") for name in names if name in perturbation}
-    return [Control("untrained model, same displacements", perturbation[list(held)].rename(held))] if held else []
+    return [Control("untrained model, same perturbations", perturbation[list(held)].rename(held))] if held else []
 
 
 def _draw_measure(axes: Axes, perturbation: xr.Dataset, measure: Measure, controls: Sequence[Control]) -> None:
     """A measure and what it is held against."""
     name, depth = f"{measure.name}_mean", perturbation["injection_depth"].values
-    drawn = [draw_with_band(axes, depth, perturbation, name, color=ACCENT, label=GRID, zorder=3)]
-    _mark_points(axes, perturbation, measure)
+    drawn = [_draw_curve(axes, perturbation, measure)]
     kept: dict[str, Any] = {"label": KEPT, "linestyle": "-.", "color": MEAN_COLOUR}
-    nulls = {"random": {"label": RANDOM, "linestyle": ":", "color": "black"}, "kept": kept}
+    nulls = {"random": {"label": TURNED, "linestyle": ":", "color": "black"}, "kept": kept}
     if measure.name == "recovery":  # of what is only carried along it is 0 by definition
         del nulls["kept"]
     for ending, look in nulls.items():
         null = f"{measure.name}_{ending}_mean"
         drawn.append(draw_with_band(axes, depth, perturbation, null, 0.12, **look, **DOTS, zorder=2.5))
-    for control, look in dashed(controls):
+    for control, look in dashed(controls if measure.of_steps else told_by_logits(controls)):
         place = control.results["injection_depth"].values
         drawn.append(draw_with_band(axes, place, control.results, name, 0.15, label=control.label, **look, **DOTS))
     values = np.concatenate(drawn)
@@ -130,22 +131,26 @@ def _draw_measure(axes: Axes, perturbation: xr.Dataset, measure: Measure, contro
     axes.set_xlim(-0.04 * end, 1.04 * end)
 
 
-def _mark_points(axes: Axes, perturbation: xr.Dataset, measure: Measure) -> None:
-    """A marker on each value, hollow where fewer sublayers were left than were to be read."""
+def told_by_logits(controls: Sequence[Control]) -> list[Control]:
+    """Those but the untrained: their distributions are nearly flat, so that a small divergence means nothing."""
+    return [control for control in controls if "untrained" not in control.label]
+
+
+def _draw_curve(axes: Axes, perturbation: xr.Dataset, measure: Measure) -> np.ndarray:
+    """A measure with its values marked, hollow where fewer sublayers were left than to be read; all that was drawn."""
     depth, mean = perturbation["injection_depth"].values, perturbation[f"{measure.name}_mean"].values
     left = perturbation["steps_left"].values
     steps = int(perturbation.attrs.get("steps", left.max()))
     fewer = (left < steps) & measure.of_steps & np.isfinite(mean)
-    look: dict[str, Any] = {"color": ACCENT, "markersize": 4.5 if len(mean) <= 16 else 2.5, "zorder": 3.1}
-    axes.plot(depth[~fewer], mean[~fewer], "o", **look)
+    look: dict[str, Any] = {"color": ACCENT, "markersize": 4.5 if len(mean) <= 16 else 2.5, "marker": "o"}
+    face = ACCENT if (np.isfinite(mean) & ~fewer).any() else "white"
+    name = f"{measure.name}_mean"
+    drawn = draw_with_band(axes, depth, perturbation, name, label=GRID, markerfacecolor=face, zorder=3, **look)
     if fewer.any():
-        label = f"fewer than {steps} {units_of_steps(perturbation)} left"
-        axes.plot(depth[fewer], mean[fewer], "o", markerfacecolor="white", label=label, **look)
-
-
-def units_of_steps(perturbation: xr.Dataset) -> str:
-    """What the steps are: layers where attention and MLP run side by side."""
-    return "sublayers" if "mlp" in perturbation["site"].values else "layers"
+        label = f"fewer than {steps} {unit_of_steps(perturbation)}{'s' * (steps != 1)} left"
+        hollow: dict[str, Any] = {"linestyle": "none", "markerfacecolor": "white", "zorder": 3.1}
+        axes.plot(depth[fewer], mean[fewer], label=label, **hollow, **look)
+    return drawn
 
 
 def has_band(perturbation: xr.Dataset, name: str) -> bool:
@@ -172,7 +177,8 @@ def draw_with_band(
     if name not in held or not np.isfinite(held[name].values).any():
         return np.empty(0)
     values = held[name].values
-    axes.plot(places, values, **{"linewidth": 1.3, **look, **marker_if_single(values)})
+    seen = {} if look.get("marker") == "o" else marker_if_single(values)
+    axes.plot(places, values, **{"linewidth": 1.3, **look, **seen})
     if not has_band(held, name):
         return values
     low, high = held[f"{name}_low"].values, held[f"{name}_high"].values
@@ -193,6 +199,8 @@ def set_recovery_scale(axes: Axes, values: np.ndarray) -> None:
     """A vertical axis of recovery, logarithmic where it would leave no room for the rest."""
     known = np.append(values[np.isfinite(values)], 0.0)
     low, high = float(known.min()), float(known.max())
+    widened = max(LEAST_SPAN - (high - low), 0.0) / 2
+    low, high = low - widened, high + widened
     margin = 0.06 * max(high - max(low, LOWEST), 0.1)
     axes.set_ylim(low - margin, high + margin)
     axes.set_ylabel(AXIS, fontsize=9)

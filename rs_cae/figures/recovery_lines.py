@@ -6,28 +6,28 @@ from typing import Any, NamedTuple
 import numpy as np
 import xarray as xr
 from matplotlib.axes import Axes
-from matplotlib.cm import ScalarMappable
-from matplotlib.colors import BoundaryNorm, ListedColormap
+from matplotlib.colors import to_rgba
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from rs_cae.figures.injections import evenly, spoken, truncated, whose
+from rs_cae.figures.injections import NOTHING_LEFT, evenly, set_title, spoken, truncated, unit_of_steps, whose
 from rs_cae.figures.recovery import (
+    BANDS,
     GRID,
-    NOTHING_LEFT,
+    MEANING,
     RANDOM,
     draw_with_band,
     draw_zero,
     has_band,
     set_divergence_scale,
     set_recovery_scale,
-    units_of_steps,
+    told_by_logits,
 )
 from rs_cae.figures.style import (
     DEPTH_MAP,
+    GREY,
     Control,
     dashed,
-    depth_of,
     legend_below,
     panels,
     say_nothing_to_show,
@@ -45,11 +45,13 @@ class Line(NamedTuple):
     """What is drawn of one injection.
 
     Attributes:
+        injection: Its name.
         label: What was changed, and how far it was followed if not to the end.
-        colour: By its depth in the model.
+        colour: By its rank among those that are drawn.
         results: Its part of the results, along what is left.
     """
 
+    injection: str
     label: str
     colour: tuple[float, ...]
     results: xr.Dataset
@@ -60,7 +62,7 @@ def draw_recovery_by_step(perturbation: xr.Dataset, controls: Sequence[Control] 
 
     Args:
         perturbation: ``recovery_by_step`` and ``steps_left``; its interval and ``recovery_random_by_step`` if known.
-        controls: Drawn in grey, a line for each of their injections.
+        controls: Drawn dashed, each injection in its colour.
     """
     figure, axes = single_panel(6.0, 4.3)
     lines = _lines(perturbation, BY_STEP)
@@ -69,21 +71,25 @@ def draw_recovery_by_step(perturbation: xr.Dataset, controls: Sequence[Control] 
         return figure
     steps, drawn = np.arange(perturbation.sizes["step"]), []
     for control, grey in dashed(controls):
-        for line in _lines(control.results, BY_STEP[:1]):
+        for line in _beside(control, lines, BY_STEP[:1]):
             values = line.results["recovery_by_step"].values
             drawn.append(values)
-            axes.plot(np.arange(len(values)), values, label=control.label, **grey)
+            axes.plot(np.arange(len(values)), values, **grey | {"color": line.colour})
+        _explain(axes, control.label, **grey)
     for line in lines:
         looks: tuple[dict[str, Any], ...] = (
-            {"marker": "o", "markersize": 2.5, "zorder": 3, "label": GRID},
-            {"linestyle": ":", "zorder": 2.5, "label": RANDOM},
+            {"marker": "o", "markersize": 2.5, "zorder": 3, "label": line.label},
+            {"linestyle": ":", "zorder": 2.5},
         )
         for name, look in zip(BY_STEP, looks, strict=True):
             drawn.append(draw_with_band(axes, steps, line.results, name, 0.15, color=line.colour, **look))
+    if BY_STEP[1] in perturbation:
+        _explain(axes, GRID, color="black", linewidth=1.3, marker="o", markersize=2.5)
+        _explain(axes, RANDOM, color="black", linewidth=1.3, linestyle=":")
     draw_zero(axes)
     set_recovery_scale(axes, np.concatenate(drawn))
     axes.xaxis.set_major_locator(MaxNLocator(nbins=7, integer=True, min_n_ticks=1))
-    axes.set_xlabel(f"{units_of_steps(perturbation)} since the injection", fontsize=9)
+    axes.set_xlabel(f"{unit_of_steps(perturbation)}s since the injection", fontsize=9)
     _finish(figure, "Recovery in full width, step by step", perturbation, lines)
     return figure
 
@@ -95,7 +101,7 @@ def draw_dose_response(perturbation: xr.Dataset, controls: Sequence[Control] = (
 
     Args:
         perturbation: ``dose_recovery`` and ``steps_left``; its interval and ``dose_kl`` if known.
-        controls: Drawn in grey, a line for each of their injections.
+        controls: Drawn dashed, each injection in its colour.
     """
     names = [name for name in ("dose_recovery", "dose_kl") if name in perturbation]
     lines = _lines(perturbation, names)
@@ -107,7 +113,8 @@ def draw_dose_response(perturbation: xr.Dataset, controls: Sequence[Control] = (
     width, height = 1.4 + 2.6 * len(kinds), 1.7 + 2.1 * len(names)
     figure, grid = panels(len(names), len(kinds), width, height, sharex=True, sharey="row")
     for row, name in zip(grid, names, strict=True):
-        drawn = [_draw_doses(axes, kind, name, lines, controls) for axes, kind in zip(row, kinds, strict=True)]
+        beside = told_by_logits(controls) if name == "dose_kl" else controls
+        drawn = [_draw_doses(axes, kind, name, lines, beside) for axes, kind in zip(row, kinds, strict=True)]
         values = np.concatenate(drawn)
         for axes in row:
             if not np.isfinite(values).any():
@@ -129,14 +136,15 @@ def _draw_doses(axes: Axes, kind: str, name: str, lines: Sequence[Line], control
     axes.set_xscale("log")
     axes.xaxis.set_major_formatter("{x:g}")
     for control, grey in dashed(controls):
-        for line in _lines(control.results, [name]):
+        _explain(axes, control.label, **grey)
+        for line in _beside(control, lines, [name]):
             if kind in line.results["displaced"].values:
                 of_kind = line.results.sel(displaced=kind)
-                axes.plot(of_kind["size"].values, of_kind[name].values, label=control.label, **grey)
+                axes.plot(of_kind["size"].values, of_kind[name].values, **grey | {"color": line.colour})
                 drawn.append(of_kind[name].values)
     for line in lines:
         of_kind = line.results.sel(displaced=kind)
-        look: dict[str, Any] = {"marker": "o", "markersize": 3, "zorder": 3, "label": "this run" if controls else ""}
+        look: dict[str, Any] = {"marker": "o", "markersize": 3, "zorder": 3, "label": line.label}
         drawn.append(draw_with_band(axes, of_kind["size"].values, of_kind, name, 0.15, color=line.colour, **look))
     return np.concatenate(drawn)
 
@@ -147,15 +155,28 @@ def _lines(perturbation: xr.Dataset, names: Sequence[str]) -> list[Line]:
     known = _known(perturbation, names)
     if not known.size:
         return []
-    deepest = float(depth_of(perturbation).max())
     steps = int(perturbation.attrs.get("steps", perturbation["steps_left"].max()))
-    lines = []
-    for number in known[evenly(len(known), MOST_LINES)]:
-        depth, left = float(perturbation["injection_depth"][number]), int(perturbation["steps_left"][number])
-        label = spoken(str(perturbation["injection"].values[number])) + (f" ({left} left)" if left < steps else "")
-        colour = DEPTHS(depth / deepest if deepest else 0.0)
-        lines.append(Line(label, colour, perturbation[ends].isel(injection=number)))
+    lines, chosen = [], known[evenly(len(known), MOST_LINES)]
+    for number, rank in zip(chosen, np.linspace(0, 1, len(chosen)), strict=True):
+        left, injection = int(perturbation["steps_left"][number]), str(perturbation["injection"].values[number])
+        label = f"before {spoken(injection)}" + (f" ({left} left)" if left < steps else "")
+        lines.append(Line(injection, label, DEPTHS(float(rank)), perturbation[ends].isel(injection=number)))
     return lines
+
+
+def _beside(control: Control, lines: Sequence[Line], names: Sequence[str]) -> list[Line]:
+    """A control's results at the injections that are drawn, in their colours; its own in grey if none is shared."""
+    held = control.results
+    there = {str(injection): number for number, injection in enumerate(held["injection"].values)}
+    shared = [line for line in lines if line.injection in there]
+    if not shared or names[0] not in held:
+        return [line._replace(colour=to_rgba(GREY)) for line in _lines(held, names)]
+    return [line._replace(results=held[list(names)].isel(injection=there[line.injection])) for line in shared]
+
+
+def _explain(axes: Axes, label: str, **look: Any) -> None:
+    """An entry of the legend on what a kind of line is, whatever its colours."""
+    axes.plot([], [], label=label, **look)
 
 
 def _known(perturbation: xr.Dataset, names: Sequence[str]) -> np.ndarray:
@@ -167,19 +188,10 @@ def _known(perturbation: xr.Dataset, names: Sequence[str]) -> np.ndarray:
 
 
 def _finish(figure: Figure, title: str, perturbation: xr.Dataset, lines: Sequence[Line]) -> None:
-    """Title, legend, and what the colours mean; the title says it of a single line."""
+    """Title and legend."""
     names = [str(name) for name in lines[0].results.data_vars]
     known = len(_known(perturbation, names))
-    parts = [f"before {lines[0].label}"] if len(lines) == 1 else []
-    parts += [f"{len(lines)} of {known} injections"] if len(lines) < known else []
-    parts += ["1: back on the path, 0: no correction"]
-    parts += ["bands: 95 %"] if any(has_band(perturbation, name) for name in names) else []
-    figure.suptitle(f"{title}{whose(perturbation)}\n{'; '.join(parts)}", fontsize=10)
-    if len(lines) > 1:
-        edges = np.arange(len(lines) + 1)
-        colours = ListedColormap([line.colour for line in lines])
-        bar = figure.colorbar(ScalarMappable(BoundaryNorm(edges, len(lines)), colours), ax=list(figure.axes), aspect=30)
-        bar.set_ticks((edges[:-1] + 0.5).tolist(), labels=[line.label for line in lines], fontsize=8)
-        bar.ax.tick_params(length=0)
-        bar.set_label("injection before", fontsize=9)
+    selection = f"{len(lines)} of {known} injections" if len(lines) < known else ""
+    bands = BANDS if any(has_band(perturbation, name) for name in names) else ""
+    set_title(figure, f"{title}{whose(perturbation)}", selection, MEANING, bands)
     legend_below(figure)
