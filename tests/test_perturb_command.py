@@ -26,15 +26,17 @@ def run(tested, tmp_path):
 
 @pytest.fixture
 def perturb(tested, tmp_path, monkeypatch):
-    """Runs the command on the run's best checkpoint, without figures, into a new folder; gives back what it wrote."""
+    """Runs the command on the run's best checkpoint, without figures; gives back what it would write."""
+    written = []
     monkeypatch.setattr("rs_cae.record.write_figures", lambda *_: None)
+    monkeypatch.setattr("rs_cae.record.write_dataset", lambda _, dataset: written.append(dataset))  # the slowest part
 
     def command(*words):
         out = tmp_path / f"out-{len(list(tmp_path.iterdir()))}"
         best = tested[1] / "checkpoints" / "best.ckpt"
         code, printed = quietly(lambda: main(["perturb", f"--ckpt_path={best}", f"--out={out}", *FEW, *words]))
         assert code == 0, printed
-        return read(out)
+        return written.pop()
 
     return command
 
@@ -55,14 +57,15 @@ def test_by_default_the_papers_prompt_into_numbered_folders(run, monkeypatch, ca
     assert main(["perturb", f"--run_dir={run}"]) == 0
     printed = capsys.readouterr().out
     assert "llama: the prompt \"I'm sorry, Dave. I'm afraid I can't do that.\" of" in printed
-    assert "displaced at L00.attn, L01.attn, L02.attn" in printed
+    assert " at L00.attn, L01.attn, L02.attn" in printed
     assert f"results: {run / 'perturb-1' / 'perturbation.nc'}" in printed
+    monkeypatch.setattr("rs_cae.record.write_figures", lambda *_: None)
     assert main(["perturb", f"--ckpt_path={run / 'checkpoints' / 'best.ckpt'}", *FEW]) == 0
     after = stamps(run)
     assert {name: stamp for name, stamp in after.items() if not name.startswith("perturb-")} == before
     figures = {"dose_response.png", "perturbation_field.png", "recovery.png", "recovery_by_step.png"}
-    files = {"perturbation.nc", "metrics.json", *(f"figures/{name}" for name in figures)}
-    assert after.keys() - before.keys() == {f"perturb-{number}/{file}" for number in (1, 2) for file in files}
+    files = {f"perturb-{number}/{file}" for number in (1, 2) for file in ("perturbation.nc", "metrics.json")}
+    assert after.keys() - before.keys() == files | {f"perturb-1/figures/{name}" for name in figures}
     found = read(run / "perturb-1")
     assert found.attrs["prompt"] == PROMPT
     assert found.attrs["prompts"] == 1
@@ -71,8 +74,8 @@ def test_by_default_the_papers_prompt_into_numbered_folders(run, monkeypatch, ca
     assert found["steps_left"].values.tolist() == [5, 3, 1]
     assert not any(name.startswith(("kl", "dose_kl", "recovery_untrained")) for name in found)
     metrics = json.loads((run / "perturb-1" / "metrics.json").read_text(), parse_constant=no_number)
-    assert metrics["recovery_lowest"]["value"] == float(found["recovery_mean"][0])
-    assert metrics["attractors"]["value"] is None
+    assert metrics["recovery_first_injection"]["value"] == float(found["recovery_mean"][0])
+    assert metrics["stable_fixed_points"]["value"] is None
 
 
 def test_a_prompt_of_ones_own(perturb):
@@ -119,13 +122,13 @@ def test_the_grid_is_that_of_the_test_or_of_the_first_states_where_there_was_non
     extent = open_dataset(tested[1], "latent")["grid_extent"].values
     np.testing.assert_allclose(perturb()["points"].values[[0, 3]].T, extent, rtol=1e-12)
     shutil.rmtree(run / "results")
-    assert main(["perturb", f"--run_dir={run}", *FEW]) == 0
+    found = perturb(f"--run_dir={run}", f"--ckpt_path={run / 'checkpoints' / 'best.ckpt'}")
     # the same 14 texts in the same batches, whose latents the test keeps in float32
-    np.testing.assert_allclose(read(run / "perturb-1")["points"].values[[0, 3]].T, extent, rtol=1e-5)
+    np.testing.assert_allclose(found["points"].values[[0, 3]].T, extent, rtol=1e-5)
 
 
 def test_a_test_that_is_asked_the_same_finds_the_same(tested, perturb):
-    """Prompts are run one by one in both, with the same draws: to the last digits of float32, for safety."""
+    """PromptBootstrap are run one by one in both, with the same draws: to the last digits of float32, for safety."""
     place, run_dir = tested
     same = ["--layers", "0", "2", "--grid", "3", "--steps", "3", "--logits", "true", "--bootstrap", "39"]
     found, test = (

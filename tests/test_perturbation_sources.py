@@ -41,16 +41,19 @@ def test_a_cached_test_goes_on_without_a_model_or_texts_that_are_gone(tested, te
         folder, printed = test_again(*cached)
     finally:
         (tested[0].folder / "away").rename(file)
-    said = [line for line in printed.splitlines() if line.startswith("streams are not displaced: ")]
+    said = [line for line in printed.splitlines() if line.startswith("streams are not perturbed: ")]
     assert len(said) == 1
     assert why in said[0]
     assert {path.name for path in (folder / "results").iterdir()} == {"latent.nc"}
-    assert not {"recovery_lowest", "attractors"} & json.loads((folder / "metrics.json").read_text()).keys()
+    assert (
+        not {"recovery_first_injection", "stable_fixed_points"}
+        & json.loads((folder / "metrics.json").read_text()).keys()
+    )
 
 
 def test_layer_by_layer_streams_are_not_displaced(test_again):
     folder, printed = test_again("--data.schedule=layerwise")
-    assert printed.count("streams are not displaced: --data.schedule layerwise: holds one layer at a time") == 1
+    assert printed.count("streams are not perturbed: --data.schedule layerwise: holds one layer at a time") == 1
     assert {path.name for path in (folder / "results").iterdir()} == {"latent.nc"}
 
 

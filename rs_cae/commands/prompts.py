@@ -25,6 +25,8 @@ def read_prompts(prompt: str | None, file: Path | None, default: str) -> list[tu
     """
     if file is None:
         prompt = default if prompt is None else prompt
+        if any("\ud800" <= character <= "\udfff" for character in prompt):
+            raise InputError("--prompt", repr(prompt), "is not UTF-8")
         if not prompt.strip():
             raise InputError("--prompt", repr(prompt), "is empty: there is no token whose stream could be displaced")
         return [("--prompt", prompt)]
