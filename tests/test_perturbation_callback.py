@@ -18,7 +18,8 @@ SIZES = [0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 4.0]
 OVER_GRID = {
     f"{name}{end}" for name in ("recovery", "recovery_direction", "recovery_plane", "kl") for end in ("", "_random")
 }
-OVER_ALL = {f"{name}_mean" for name in OVER_GRID} | {"divergence"}
+OVER_ALL = {f"{name}_mean" for name in OVER_GRID} | {"divergence", "contraction_mean", "contraction_kept_mean"}
+OVER_ALL |= {f"{name}_kept_mean" for name in ("recovery", "recovery_direction", "recovery_plane", "kl")}
 BY_STEP = {"recovery_by_step", "recovery_random_by_step"}
 BY_SIZE = {"dose_recovery", "dose_kl"}
 WITH_INTERVALS = OVER_GRID | OVER_ALL | BY_STEP | BY_SIZE | {"displacement"}
@@ -45,8 +46,7 @@ def test_dimensions_and_variables(perturbation):
             f"fixed_point_{name}" for name in ("injection", "kind", "persistence", "prompt_share", "kept")
         },
     }
-    kept = {f"{name}_kept_mean" for name in ("recovery", "recovery_direction", "recovery_plane", "kl")}
-    shapes["injection",] = OVER_ALL | kept | {"steps_left", "divergence_kept"}
+    shapes["injection",] = OVER_ALL | {"steps_left", "divergence_kept"}
     expected = {name: dimensions for dimensions, names in shapes.items() for name in names}
     expected |= {f"{name}_{end}": expected[name] for name in WITH_INTERVALS for end in ("low", "high")}
     assert {name: variable.dims for name, variable in perturbation.data_vars.items()} == expected
