@@ -134,10 +134,10 @@ def test_fixed_points_hide_nothing_and_are_smaller_where_they_are_crowded():
     assert sizes[0] == sizes[1] < sizes[2] == sizes[3]
 
 
-@pytest.mark.parametrize("at", [[2], [2, 5], range(6)], ids=str)
+@pytest.mark.parametrize("at", [[2], [2, 4]], ids=str)
 @pytest.mark.parametrize("name", NAMES)
 def test_titles_are_no_wider_than_the_figure(name, at):
-    figure = drawn(name, perturbation_of(at=at), layout="constrained")
+    figure = drawn(name, perturbation_of(at=at).assign_attrs(prompts=123456789), layout="constrained")
     box = figure._suptitle.get_window_extent()
     assert 0 < box.x0 < box.x1 < figure.bbox.width
 
@@ -161,6 +161,8 @@ def test_it_is_said_why_no_fixed_point_is_seen():
     assert "that takes 70 prompts" in words(
         drawn("perturbation_field", perturbation_of(prompts=49).assign_attrs(least_prompts=70))
     )
+    enough = drawn("perturbation_field", perturbation_of(prompts=49).assign_attrs(least_prompts=40))
+    assert "no zero of the field persists" in words(enough)
     unsought = results.drop_vars([name for name in results if name.startswith("fixed_point")])
     assert "persist" not in words(drawn("perturbation_field", unsought))
 
