@@ -69,7 +69,7 @@ def plane(layout, at, left, steps, side, latents, spread):
         "control": (("sublayer", "latent"), control),
         "trajectories": (("injection", "grid", "step", "latent"), trajectories),
         **with_interval("displacement", along, displacement, spread),
-        "displacement_kept": (along, kept),
+        "displacement_uncorrected": (along, kept),
     }
 
 
@@ -84,7 +84,7 @@ def curves(generator, injections, left, steps, spread, logits, untrained):
         ends = spread * values if name == "kl" else spread
         variables |= with_interval(f"{name}_mean", "injection", values, ends)
         variables |= with_interval(f"{name}_random_mean", "injection", 0.3 * values, 0.3 * ends)
-        variables |= with_interval(f"{name}_kept_mean", "injection", 0.1 * number + nothing, 0.05 * spread)
+        variables |= with_interval(f"{name}_uncorrected_mean", "injection", 0.1 * number + nothing, 0.05 * spread)
     if untrained:
         variables |= with_interval("recovery_untrained_mean", "injection", 0.1 * after + nothing, spread)
     taken = np.arange(steps + 1)
@@ -111,7 +111,7 @@ def fixed_points(injections, axes, prompts):
         "fixed_point_place": (("fixed_point", "axis"), np.tile(places, (injections, 1))),
         "fixed_point_kind": ("fixed_point", kinds * injections),
         "fixed_point_persistence": ("fixed_point", np.tile(persistence, injections)),
-        "fixed_point_kept": ("fixed_point", [0, 0, 0, 0, 1] * injections),
+        "fixed_point_uncorrected": ("fixed_point", [0, 0, 0, 0, 1] * injections),
     }
 
 

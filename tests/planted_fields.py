@@ -4,7 +4,7 @@ from types import SimpleNamespace
 
 import torch
 
-from rs_cae.callbacks.perturbation import Prompts, record_study
+from rs_cae.callbacks.perturbation import PromptBootstrap, record_study
 from rs_cae.callbacks.perturbation.variables import MEASURES
 from rs_cae.record import Record
 from rs_cae.results import open_dataset
@@ -46,15 +46,17 @@ def results_of(arrows, kept=None, points=GRID, logits=True, untrained=False, **c
         "control": noise(prompts, SUBLAYERS, axes, seed=9),
         "latents": latents,
         "displacement": moved,
-        "displacement_kept": null if kept is None else torch.stack(kept, dim=1),
+        "displacement_uncorrected": null if kept is None else torch.stack(kept, dim=1),
         "recovery_by_step": torch.full((prompts, injections, STEPS + 1), 0.1).double(),
         "recovery_random_by_step": torch.full((prompts, injections, STEPS + 1), 0.1).double(),
         "dose_recovery": torch.full((prompts, injections, 2, len(SIZES)), 0.1).double(),
     }
     for name in [name for name in MEASURES if logits or name != "kl"]:
-        for of in ("", "_random", "_kept"):
+        for of in ("", "_random", "_uncorrected"):
             found[f"{name}{of}"] = torch.full((prompts, injections, count), 0.1).double()
             found[f"{name}{of}_mean"] = torch.full((prompts, injections), 0.1).double()
+    for of in ("", "_uncorrected"):
+        found[f"contraction{of}_mean"] = torch.full((prompts, injections), 0.1).double()
     if logits:
         found["dose_kl"] = found["dose_recovery"].clone()
     if untrained:
@@ -76,7 +78,7 @@ def recorded(results, folder=None, texts=None, sublayers=None, points=GRID, draw
     record = Record({"model": "none"}, draw=False)
     texts = torch.arange(prompts) if texts is None else texts
     teleports = SimpleNamespace(way="prefix kept", reason="")
-    record_study(record, study, Prompts(texts, draws, 0), LAYOUT, teleports)
+    record_study(record, study, PromptBootstrap(texts, draws, 0), LAYOUT, teleports)
     if folder is None:
         return record, record.datasets["perturbation"]
     (folder / "results").mkdir()

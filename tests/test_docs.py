@@ -17,7 +17,10 @@ from rs_cae.stream import LanguageModelSpec
 
 ROOT = Path(__file__).resolve().parent.parent
 CONFIGS = sorted(path for path in (ROOT / "configs").rglob("*.yaml") if path.parent.name != "sweeps")
-PAGES = [ROOT / "README.md", *(ROOT / "docs" / f"{name}.md" for name in ("capture", "dynamics", "reducers", "perturbation"))]
+PAGES = [
+    ROOT / "README.md",
+    *(ROOT / "docs" / f"{name}.md" for name in ("capture", "dynamics", "reducers", "perturbation")),
+]
 BLOCKS = [block for page in PAGES for block in re.findall(r"```bash\n(.*?)```", page.read_text(), re.DOTALL)]
 COMMANDS = [
     line.partition("-m rs_cae ")[2]

@@ -52,7 +52,7 @@ def test_arrows_are_those_of_the_matrices(sublayer, steps):
     assert found["latents"][:, steps + 1 :].isnan().all()
     close(found["displacement"], place - offset - GRID.numpy())
     control = (teleporter.control.numpy() - MEAN.numpy()) @ DIRECTIONS[:2].numpy().T
-    close(found["displacement_kept"], control[sublayer + steps] - control[sublayer])
+    close(found["displacement_uncorrected"], control[sublayer + steps] - control[sublayer])
     assert found["recovery_by_step"].isnan().sum() == STEPS - steps
 
 
@@ -70,7 +70,7 @@ def test_recovery_in_closed_form(matrix, factor, sublayer, steps):
         for of in ("", "_random"):
             close(found[f"{name}{of}"], gone)
             close(found[f"{name}{of}_mean"], gone)
-    for name in ("recovery_kept", "recovery_plane_kept", "recovery_direction"):
+    for name in ("recovery_uncorrected", "recovery_plane_uncorrected", "recovery_direction"):
         np.testing.assert_allclose(found[name], 0, atol=1e-10)
     by_step = 1 - factor ** np.arange(steps + 1.0)
     for name in ("recovery_by_step", "recovery_random_by_step"):
@@ -86,7 +86,7 @@ def test_with_no_sublayer_left_only_the_next_token_is_known():
     twin = teleporter_of(stack(torch.eye(WIDTH))[0])
     found, _, _ = field(stack(0.9 * torch.eye(WIDTH))[0], SUBLAYERS - 1, twin=twin, logits=True)
     known = {name for name, values in found.items() if not values.isnan().all()}
-    kl = {f"kl{of}{mean}" for of in ("", "_random", "_kept") for mean in ("", "_mean")}
+    kl = {f"kl{of}{mean}" for of in ("", "_random", "_uncorrected") for mean in ("", "_mean")}
     assert known == {"latents", "recovery_by_step", "recovery_random_by_step", "dose_kl"} | kl
     close(found["latents"][:, 0], GRID.numpy())
     assert found["latents"][:, 1:].isnan().all()
@@ -108,8 +108,8 @@ def test_the_next_token_s_divergence_is_scipy_s():
     close(found["kl_random"], divergence(np.concatenate([state, random]), model, matrices, 10), 1e-8)
     output = courses(state, matrices, 10, 6)[:, -1]
     kept = divergence(np.concatenate([output, output + plane - state]), model, matrices, SUBLAYERS)
-    close(found["kl_kept"], kept, 1e-8)
-    close(found["kl_kept_mean"], kept.mean(), 1e-8)
+    close(found["kl_uncorrected"], kept, 1e-8)
+    close(found["kl_uncorrected_mean"], kept.mean(), 1e-8)
     close(found["kl_mean"], found["kl"].mean())
     close(found["kl_random_mean"], found["kl_random"].mean())
     by_dose = divergence(np.concatenate([state, doses]), model, matrices, 10).reshape(2, len(SIZES), 8)
@@ -158,8 +158,9 @@ def test_one_latent_is_a_line():
 def test_latents_of_sublayers_that_share_no_space_are_not_compared():
     found, _, _ = field(stack(along_directions(HALF))[0], 1, pca(scope="per_sublayer"), offplane="keep", logits=True)
     unknown = {name for name, values in found.items() if values.isnan().any()}
-    plane = {f"recovery_plane{of}{mean}" for of in ("", "_random", "_kept") for mean in ("", "_mean")}
-    assert unknown == {"latents", "displacement", "displacement_kept"} | plane
+    plane = {f"recovery_plane{of}{mean}" for of in ("", "_random", "_uncorrected") for mean in ("", "_mean")}
+    contraction = {"contraction_mean", "contraction_uncorrected_mean"}
+    assert unknown == {"latents", "displacement", "displacement_uncorrected"} | plane | contraction
     close(found["recovery"], 1 - 0.5**STEPS)
 
 
@@ -182,3 +183,20 @@ def test_a_prompt_s_draws_are_its_own_and_results_are_in_the_order_of_numbers():
     embedded = stack(torch.eye(WIDTH))[0].model.embed.weight[[2 + 2, 2 + 5, 2 + 9]]
     close(among["control"][:, 0], (embedded - MEAN) @ DIRECTIONS[:2].T)
     close(among["latents"][:, 1, :, 3:].isnan().all(), True)
+
+
+def test_the_field_s_contraction_is_that_of_the_spread_of_its_points_wherever_they_go():
+    model, _ = stack(along_directions(HALF))
+    found, _, _ = field(model, 1, offplane="keep")
+    close(found["contraction_mean"], 1 - 0.5**STEPS)
+    close(found["contraction_uncorrected_mean"], 0)
+    turned, _, _ = field(stack(in_plane(torch.as_tensor(turning(0.4, 1))))[0], 1)
+    close(turned["contraction_mean"], 0)
+
+
+def test_doses_near_the_model_s_rounding_are_left_out():
+    model, _ = stack(along_directions(HALF))
+    coarse, _, _ = field(model.to(torch.bfloat16), 1, logits=True)
+    left_out = [size for size in SIZES if size < 0.078]
+    for name in ("dose_recovery", "dose_kl"):
+        assert coarse[name].isnan().all(dim=0).tolist() == [size in left_out for size in SIZES]

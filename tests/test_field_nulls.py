@@ -25,7 +25,7 @@ from linear_fields import (
     unit,
 )
 
-from rs_cae.callbacks.perturbation import Prompts
+from rs_cae.callbacks.perturbation import PromptBootstrap
 from rs_cae.callbacks.perturbation.headlines import perturbation_headlines
 from rs_cae.teleport import MEASURES, SIZES, FieldSpec, Study
 
@@ -38,8 +38,8 @@ def test_identities_correct_nothing():
     assert (found["displacement"] == 0).all()
     assert (found["recovery_by_step"] == 0).all()
     assert found["kl"].min() > 0.01
-    close(found["kl_kept"], found["kl"])
-    close(found["kl_kept_mean"], found["kl_mean"])
+    close(found["kl_uncorrected"], found["kl"])
+    close(found["kl_uncorrected_mean"], found["kl_mean"])
 
 
 def test_a_stream_that_grows_seems_to_recover_in_the_plane_and_as_direction_but_no_more_than_if_only_carried_along():
@@ -57,8 +57,10 @@ def test_a_stream_that_grows_seems_to_recover_in_the_plane_and_as_direction_but_
     assert min(found["recovery_plane"].min(), found["recovery_direction"].min()) > 0.5
     for name in MEASURES:
         for of in ("", "_mean"):
-            close(found[f"{name}_kept{of}"], found[f"{name}{of}"])
-    close(found["displacement_kept"], found["displacement"])
+            close(found[f"{name}_uncorrected{of}"], found[f"{name}{of}"])
+    close(found["displacement_uncorrected"], found["displacement"])
+    close(found["contraction_mean"], 1 - scale[1] / scale[13])
+    close(found["contraction_uncorrected_mean"], found["contraction_mean"])
 
 
 def test_nor_do_headlines_say_that_it_recovers():
@@ -69,11 +71,11 @@ def test_nor_do_headlines_say_that_it_recovers():
     study = Study(reducer, [0, 2], FieldSpec(GRID, STEPS, "keep"), DIRECTIONS[:4].repeat(2, 1, 1))
     for number in range(12):
         study.add(teleporter_of(model, IDS + number), number)
-    prompts, left = Prompts(torch.arange(12), 199, 0), torch.tensor([STEPS, STEPS])
+    prompts, left = PromptBootstrap(torch.arange(12), 199, 0), torch.tensor([STEPS, STEPS])
     headlines = perturbation_headlines(study.results(), prompts, left, ["L00.attn", "L01.attn"])
-    for name in ("recovery_plane_lowest", "recovery_direction_lowest"):
+    for name in [f"{name}_first_injection" for name in ("recovery_plane", "recovery_direction", "contraction")]:
         assert headlines[name].value > 0.5
-        assert headlines[name].sentence.endswith(": not told apart from what the stream's growth does.")
+        assert headlines[name].sentence.endswith(": not told apart from what the stream's growth alone gives.")
 
 
 @pytest.mark.parametrize("offplane", ["keep", "mean"])
@@ -94,20 +96,20 @@ def test_all_measures_in_a_growing_stream_are_numpy_s(offplane):
         "recovery_random": norms(courses(random, matrices, 3, STEPS) - control),
         "recovery_direction": norms(unit(moved) - unit(control)),
         "recovery_direction_random": norms(unit(courses(random, matrices, 3, STEPS)) - unit(control)),
-        "recovery_direction_kept": norms(unit(kept) - unit(control)),
+        "recovery_direction_uncorrected": norms(unit(kept) - unit(control)),
         "recovery_plane": norms(latents(moved) - latents(control)),
         "recovery_plane_random": norms(latents(courses(turned, matrices, 3, STEPS)) - latents(control)),
-        "recovery_plane_kept": norms(latents(kept) - latents(control)),
+        "recovery_plane_uncorrected": norms(latents(kept) - latents(control)),
     }
     for name, course in expected.items():
         close(found[name], 1 - course[:, -1] / course[:, 0])
         close(found[f"{name}_mean"], pooled(course))
     assert len({round(float(found[f"{name}_mean"]), 3) for name in expected}) == len(expected)
-    np.testing.assert_allclose(found["recovery_kept"], 0, atol=1e-10)
+    np.testing.assert_allclose(found["recovery_uncorrected"], 0, atol=1e-10)
     close(found["latents"], latents(moved))
     own = latents(control)[0]
     close(found["latents"][:, 0], np.column_stack([GRID.numpy(), np.full(16, own[2])]))  # the third is the control's
-    close(found["displacement_kept"], (latents(kept) - latents(kept)[:, :1])[:, -1])
+    close(found["displacement_uncorrected"], (latents(kept) - latents(kept)[:, :1])[:, -1])
     rest = control[0] - own @ DIRECTIONS[:3].numpy() * scale[3] if offplane == "keep" else 0
     close(plane, found["latents"][:, 0].numpy() @ DIRECTIONS[:3].numpy() * scale[3] + rest)
 

@@ -18,8 +18,8 @@ SIZES = [0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 4.0]
 OVER_GRID = {
     f"{name}{end}" for name in ("recovery", "recovery_direction", "recovery_plane", "kl") for end in ("", "_random")
 }
-OVER_ALL = {f"{name}_mean" for name in OVER_GRID} | {"divergence", "contraction_mean", "contraction_kept_mean"}
-OVER_ALL |= {f"{name}_kept_mean" for name in ("recovery", "recovery_direction", "recovery_plane", "kl")}
+OVER_ALL = {f"{name}_mean" for name in OVER_GRID} | {"divergence", "contraction_mean", "contraction_uncorrected_mean"}
+OVER_ALL |= {f"{name}_uncorrected_mean" for name in ("recovery", "recovery_direction", "recovery_plane", "kl")}
 BY_STEP = {"recovery_by_step", "recovery_random_by_step"}
 BY_SIZE = {"dose_recovery", "dose_kl"}
 WITH_INTERVALS = OVER_GRID | OVER_ALL | BY_STEP | BY_SIZE | {"displacement"}
@@ -37,16 +37,16 @@ def test_dimensions_and_variables(perturbation):
         ("grid", "latent"): {"points"},
         ("sublayer", "latent"): {"control"},
         ("injection", "grid", "step", "latent"): {"trajectories"},
-        ("injection", "grid", "latent"): {"displacement", "displacement_kept"},
+        ("injection", "grid", "latent"): {"displacement", "displacement_uncorrected"},
         ("injection", "grid"): OVER_GRID,
         ("injection", "step"): BY_STEP,
         ("injection", "displaced", "size"): BY_SIZE,
         ("fixed_point", "axis"): {f"fixed_point_{name}" for name in ("place", "real", "imaginary")},
         ("fixed_point",): {
-            f"fixed_point_{name}" for name in ("injection", "kind", "persistence", "prompt_share", "kept")
+            f"fixed_point_{name}" for name in ("injection", "kind", "persistence", "prompt_share", "uncorrected")
         },
     }
-    shapes["injection",] = OVER_ALL | {"steps_left", "divergence_kept"}
+    shapes["injection",] = OVER_ALL | {"steps_left", "divergence_uncorrected"}
     expected = {name: dimensions for dimensions, names in shapes.items() for name in names}
     expected |= {f"{name}_{end}": expected[name] for name in WITH_INTERVALS for end in ("low", "high")}
     assert {name: variable.dims for name, variable in perturbation.data_vars.items()} == expected
@@ -100,7 +100,7 @@ def test_numbers_are_there_where_there_are_sublayers(perturbation):
         low, high = (perturbation[f"{name}_{end}"] for end in ("low", "high"))
         inside = (low <= perturbation[name]) & (perturbation[name] <= high)
         assert (inside | np.isnan(perturbation[name])).all(), name
-    np.testing.assert_allclose(perturbation["recovery_kept_mean"], 0, atol=1e-6)  # states are in float32
+    np.testing.assert_allclose(perturbation["recovery_uncorrected_mean"], 0, atol=1e-6)  # states are in float32
     np.testing.assert_allclose(perturbation["recovery_by_step"].values[:, 0], 0, atol=0)
     np.testing.assert_allclose(perturbation["recovery_by_step"].values[[0, 1], [3, 1]], perturbation["recovery_mean"])
 

@@ -8,7 +8,7 @@ from matplotlib.quiver import Quiver
 from test_figures import drawn, legend, lines
 
 from rs_cae.figures import FIGURES
-from rs_cae.figures.injections import KEPT, FixedPoint, draw_fixed_points, evenly, injections, spoken
+from rs_cae.figures.injections import UNCORRECTED, FixedPoint, draw_fixed_points, evenly, injections, spoken
 from rs_cae.figures.perturbation import DONE, SCALED, length_factor
 from rs_cae.figures.style import WITHIN, single_panel
 
@@ -46,7 +46,7 @@ def test_arrows_are_the_displacements_in_the_network_and_carried_along():
         "before L02 attention\n1 sublayer later (the last)",
     ]
     for axes, variable, number in zip(
-        panels, ["displacement"] * 3 + ["displacement_kept"] * 3, [0, 1, 2] * 2, strict=True
+        panels, ["displacement"] * 3 + ["displacement_uncorrected"] * 3, [0, 1, 2] * 2, strict=True
     ):
         field = results[variable].values[number, :, :2]
         (quiver,) = arrows(axes)
@@ -57,7 +57,7 @@ def test_arrows_are_the_displacements_in_the_network_and_carried_along():
     assert len({arrows(axes)[0].get_clim() for axes in panels}) == 1
     labels = [axes.get_ylabel() for axes in figure.axes]
     rows = [label.replace("\n", " ") for label in labels if "\n" in label]
-    assert rows == [f"{DONE} latent 1", f"{KEPT} latent 1"]
+    assert rows == [f"{DONE} latent 1", f"{UNCORRECTED} latent 1"]
 
 
 def test_the_control_its_part_that_was_followed_and_its_ends():
@@ -79,7 +79,7 @@ def test_arrows_too_long_or_too_short_are_drawn_alike_by_a_factor_that_is_said()
     for length, wanted in ((10, 0.15), (4, 0.3), (1, 1), (0.3, 3), (0.001, 3)):
         field = np.zeros_like(first.displacement)
         field[:, 1] = length * np.ptp(first.starts[:, 1]) / 8
-        assert length_factor(first._replace(displacement=field, kept=None)) == wanted
+        assert length_factor(first._replace(displacement=field, uncorrected=None)) == wanted
     results["displacement"] = results["displacement"] * np.array([20, 0.5, 0.2])[:, None, None]
     figure = drawn("perturbation_field", results)
     assert SCALED in figure.get_suptitle()
@@ -199,11 +199,11 @@ def test_one_latent_is_a_curve_over_its_place():
     assert "band: 95 %" in figure.get_suptitle()
     assert "band" not in drawn("perturbation_field", perturbation_of(latents=1, prompts=1)).get_suptitle()
     axes = figure.axes[0]
-    (curve,), (null,) = labelled(axes, DONE), labelled(axes, KEPT)
+    (curve,), (null,) = labelled(axes, DONE), labelled(axes, UNCORRECTED)
     places = results["trajectories"].values[0, ::-1, 0, 0]
     np.testing.assert_array_equal(curve.get_xdata(), places)
     np.testing.assert_array_equal(curve.get_ydata(), results["displacement"].values[0, ::-1, 0])
-    np.testing.assert_array_equal(null.get_ydata(), results["displacement_kept"].values[0, ::-1, 0])
+    np.testing.assert_array_equal(null.get_ydata(), results["displacement_uncorrected"].values[0, ::-1, 0])
     first, last = results["control"].values[[0, 4], 0]
     np.testing.assert_allclose(labelled(axes, "control at the injection")[0].get_xydata(), [[first, last - first]])
     (landing,) = labelled(axes, "lands where the control does")

@@ -21,7 +21,7 @@ from planted_fields import (
 )
 from scipy import stats
 
-from rs_cae.callbacks.perturbation import Prompts
+from rs_cae.callbacks.perturbation import PromptBootstrap
 from rs_cae.callbacks.perturbation.fixed_points import field_findings
 from rs_cae.results import headlines_as_json
 
@@ -30,7 +30,7 @@ LABELS = ["L00.attn", "L00.mlp", "L01.attn"]
 
 def test_an_interval_is_as_wide_as_scipy_s_bootstrap():
     values = noise(80, 3) * torch.tensor([1.0, 5.0, 0.1])
-    mean, low, high = Prompts(torch.arange(80), 1000, 0).interval(values)
+    mean, low, high = PromptBootstrap(torch.arange(80), 1000, 0).interval(values)
     torch.testing.assert_close(mean, values.mean(dim=0))
     theirs = stats.bootstrap((values.numpy(),), np.mean, axis=0, n_resamples=1000, method="percentile", rng=0)
     np.testing.assert_allclose(high - low, np.subtract(*theirs.confidence_interval[::-1]), rtol=0.1)
@@ -38,7 +38,7 @@ def test_an_interval_is_as_wide_as_scipy_s_bootstrap():
 
 
 def test_identical_prompts_have_an_interval_of_no_width():
-    mean, low, high = Prompts(torch.arange(20), 99, 0).interval(torch.full((20, 2, 3), 0.25))
+    mean, low, high = PromptBootstrap(torch.arange(20), 99, 0).interval(torch.full((20, 2, 3), 0.25))
     assert mean.shape == low.shape == high.shape == (2, 3)
     for end in (mean, low, high):
         assert (end == 0.25).all()
@@ -47,7 +47,7 @@ def test_identical_prompts_have_an_interval_of_no_width():
 @pytest.mark.parametrize(("texts", "known"), [(1, False), (9, False), (10, True)])
 def test_of_fewer_than_ten_texts_no_interval_is_known(texts, known):
     values = noise(30, 4)
-    mean, low, high = Prompts(torch.arange(30) % texts, 99, 0).interval(values)
+    mean, low, high = PromptBootstrap(torch.arange(30) % texts, 99, 0).interval(values)
     torch.testing.assert_close(mean, values.mean(dim=0))
     assert bool(low.isfinite().all()) == bool(high.isfinite().all()) == known
     assert bool(low.isnan().all()) != known
@@ -56,9 +56,9 @@ def test_of_fewer_than_ten_texts_no_interval_is_known(texts, known):
 def test_prompts_of_one_text_are_drawn_together():
     values = noise(20, 2)
     texts = torch.arange(20)
-    few = Prompts(texts, 199, 0).interval(values)
-    many = Prompts(texts.repeat(5), 199, 0).interval(values.repeat(5, 1))
-    apart = Prompts(torch.arange(100), 199, 0).interval(values.repeat(5, 1))
+    few = PromptBootstrap(texts, 199, 0).interval(values)
+    many = PromptBootstrap(texts.repeat(5), 199, 0).interval(values.repeat(5, 1))
+    apart = PromptBootstrap(torch.arange(100), 199, 0).interval(values.repeat(5, 1))
     torch.testing.assert_close(many, few)
     assert ((many[2] - many[1]) > 1.7 * (apart[2] - apart[1])).all()
 
@@ -66,7 +66,7 @@ def test_prompts_of_one_text_are_drawn_together():
 def test_unknown_values_do_not_count_and_many_entries_are_each_their_own():
     values = noise(12, 5000)
     values[:3, 4500] = torch.nan
-    prompts = Prompts(torch.arange(12), 50, 0)
+    prompts = PromptBootstrap(torch.arange(12), 50, 0)
     every, one = prompts.interval(values), prompts.interval(values[:, 4500])
     torch.testing.assert_close(every[0][4500], values[3:, 4500].mean())
     for ours, theirs in zip(every, one, strict=True):
@@ -81,7 +81,7 @@ def test_planted_fixed_points_are_found_and_persist():
     record, found = recorded(results_of(arrows, outwards))
     assert found["fixed_point_kind"].values.tolist() == ["stable node", "saddle", "stable focus", "unstable node"]
     assert found["fixed_point_injection"].values.tolist() == [0, 1, 2, 2]
-    assert found["fixed_point_kept"].values.tolist() == [0, 0, 0, 1]
+    assert found["fixed_point_uncorrected"].values.tolist() == [0, 0, 0, 1]
     assert found["fixed_point_persistence"].values.tolist() == [1, 1, 1, 1]
     assert found["fixed_point_prompt_share"].values.tolist() == [1, 1, 1, 1]
     mean = np.array(zeros) + 0.05 * noise(60, 1, 2).mean(dim=0).numpy()
@@ -90,18 +90,16 @@ def test_planted_fixed_points_are_found_and_persist():
     np.testing.assert_allclose(real, [[-0.8, -0.5], [-0.5, 0.5], [-0.3, -0.3], [0.5, 0.8]], atol=1e-9)
     np.testing.assert_allclose(np.abs(found["fixed_point_imaginary"]).max(axis=1), [0, 0, 0.8, 0], atol=1e-9)
     np.testing.assert_allclose(found["divergence"], [-1.3, 0, -0.6], atol=1e-9)
-    np.testing.assert_allclose(found["divergence_kept"], [0, 0, 1.3], atol=1e-9)
-    headline = record.headlines["attractors"]
+    np.testing.assert_allclose(found["divergence_uncorrected"], [0, 0, 1.3], atol=1e-9)
+    headline = record.headlines["stable_fixed_points"]
     assert (headline.value, headline.null) == (2, 0)
-    assert headline.sentence.endswith(
-        "persist when texts are resampled: 2; if displacements were only carried along: 0."
-    )
+    assert headline.sentence.endswith("persists when texts are resampled: 2 of 3; if uncorrected 0.")
 
 
-def test_attractors_of_what_is_only_carried_along_are_the_null():
+def test_stable_fixed_points_of_what_nothing_corrects_are_the_null():
     arrows, kept = [uniform(), linear(SADDLE, [0.0, 0.3])], [linear(NODE, [0.1, 0.2]), linear(FOCUS, [0.3, 0.1])]
-    headlines = field_findings(results_of(arrows, kept), Prompts(torch.arange(60), 99, 0), 2, LABELS).headlines
-    assert (headlines["attractors"].value, headlines["attractors"].null) == (0, 2)
+    headlines = field_findings(results_of(arrows, kept), PromptBootstrap(torch.arange(60), 99, 0), 2, LABELS).headlines
+    assert (headlines["stable_fixed_points"].value, headlines["stable_fixed_points"].null) == (0, 2)
 
 
 def test_a_fixed_point_of_some_prompts_does_not_persist():
@@ -116,17 +114,17 @@ def test_a_fixed_point_of_some_prompts_does_not_persist():
     assert share[1] == (apart.norm(dim=1) < 0.25).double().mean()  # a step of the grid
     assert 0 < persistence[0] < 0.3
     assert share[1] < 0.8 < persistence[1] == 1
-    assert record.headlines["attractors"].value == 1
+    assert record.headlines["stable_fixed_points"].value == 1
 
 
 def test_a_field_without_zeros_has_no_fixed_points(tmp_path):
     record, found = recorded(results_of([uniform(), uniform()]), tmp_path)
     assert found.sizes["fixed_point"] == 0
-    for name in ("kind", "place", "persistence", "prompt_share", "kept", "injection", "real", "imaginary"):
+    for name in ("kind", "place", "persistence", "prompt_share", "uncorrected", "injection", "real", "imaginary"):
         assert found[f"fixed_point_{name}"].shape[0] == 0
     assert found["fixed_point_place"].shape == (0, 2)
-    written = json.loads((tmp_path / "metrics.json").read_text())["attractors"]
-    assert written["value"] == record.headlines["attractors"].value == 0
+    written = json.loads((tmp_path / "metrics.json").read_text())["stable_fixed_points"]
+    assert written["value"] == record.headlines["stable_fixed_points"].value == 0
     np.testing.assert_allclose(found["divergence"], 0, atol=1e-12)
 
 
@@ -137,10 +135,10 @@ def test_with_fewer_than_fifty_texts_nobody_knows_what_persists(prompts, texts):
     assert found["fixed_point_kind"].values.tolist() == ["stable node"]
     assert found["fixed_point_persistence"].isnull().all()
     assert found["fixed_point_prompt_share"] == 1
-    headline = record.headlines["attractors"]
+    headline = record.headlines["stable_fixed_points"]
     assert np.isnan([headline.value, headline.null]).all()
     assert headline.sentence.endswith("when texts are resampled: not known with fewer than 50 texts.")
-    written = headlines_as_json(record.headlines)["attractors"]
+    written = headlines_as_json(record.headlines)["stable_fixed_points"]
     assert written["value"] is written["null"] is None
 
 
@@ -150,32 +148,37 @@ def test_on_a_line_there_are_nodes():
     assert found["fixed_point_kind"].values.tolist() == ["stable node", "unstable node"]
     np.testing.assert_allclose(found["fixed_point_place"], [[0.3], [-0.4]], atol=1e-9)
     np.testing.assert_allclose(found["divergence"], [-1, 1], atol=1e-9)
-    assert record.headlines["attractors"].value == 1
+    assert record.headlines["stable_fixed_points"].value == 1
     assert found["axis"].values.tolist() == ["PC 1"]
 
 
-def test_the_divergence_s_interval_and_sentence():
+def test_the_divergence_s_interval():
     slopes = 1 + 0.1 * noise(60, 1, 1)
-    prompts = Prompts(torch.arange(60), 499, 0)
-    for factor, words in ((0.5, "less than that"), (1.0, "not told apart from that"), (2.0, "more than that")):
-        kept = factor * linear(NODE, [0.1, -0.3], spread=0.1) * slopes.flip(0)
-        results = results_of([linear(NODE, [0.1, -0.3]) * slopes * factor], [kept / factor])
-        found = field_findings(results, prompts, 2, LABELS)
-        headline = found.headlines["divergence_lowest"]
-        traces = -1.3 * factor * slopes.flatten().numpy()
-        assert headline.value == pytest.approx(traces.mean())
-        assert headline.null == pytest.approx(-1.3 * slopes.mean().item())
-        assert headline.high - headline.low == pytest.approx(2 * 2 * traces.std() / 60**0.5, rel=0.1)
-        assert found.variables["divergence_low"][1][0] == headline.low
-        assert headline.sentence.startswith(f"Mean divergence of the arrows at L00.attn: {headline.value:.3g} [")
-        assert f"; if only carried along {headline.null:.3g} (p = " in headline.sentence
-        assert headline.sentence.endswith(f" {words}.")
+    prompts = PromptBootstrap(torch.arange(60), 499, 0)
+    found = field_findings(results_of([linear(NODE, [0.1, -0.3]) * slopes]), prompts, 2, LABELS).variables
+    value, low, high = (found[f"divergence{end}"][1][0] for end in ("", "_low", "_high"))
+    traces = -1.3 * slopes.flatten().numpy()
+    assert value == pytest.approx(traces.mean())
+    assert high - low == pytest.approx(2 * 2 * traces.std() / 60**0.5, rel=0.1)
+    assert low < value < high
+
+
+def test_two_fixed_points_of_one_injection_count_once_and_without_a_field_there_is_no_count():
+    two = linear(NODE, [-0.5, 0.0])
+    two[:, GRID[:, 0] > 0] = linear(NODE, [0.5, 0.0])[:, GRID[:, 0] > 0]
+    record, found = recorded(results_of([two, uniform()]))
+    assert found["fixed_point_kind"].values.tolist().count("stable node") == 2
+    assert record.headlines["stable_fixed_points"].value == 1
+    nowhere = torch.full_like(two, torch.nan)
+    record, _ = recorded(results_of([nowhere], [nowhere]))
+    assert np.isnan(record.headlines["stable_fixed_points"].value)
+    assert record.headlines["stable_fixed_points"].sentence.endswith(": not defined here.")
 
 
 def test_coordinates_and_what_the_record_says(tmp_path):
     results = results_of([linear(NODE, [0.1, 0.2])] * 3, untrained=True)
     results["latents"] = torch.nn.functional.pad(results["latents"], (0, 1), value=7.0)
-    for name in ("displacement", "displacement_kept", "control"):
+    for name in ("displacement", "displacement_uncorrected", "control"):
         results[name] = torch.nn.functional.pad(results[name], (0, 1), value=7.0)
     _, found = recorded(results, tmp_path, sublayers=[1, 4, 7])
     assert found["steps_left"].values.tolist() == [STEPS, 3, 0]
@@ -193,5 +196,7 @@ def test_coordinates_and_what_the_record_says(tmp_path):
     assert found.attrs == {"model": "none", "prompts": 60, "steps": 4, "offplane": "keep"} | {
         "way": "prefix kept",
         "way_reason": "",
+        "persistent_share": 0.95,
+        "least_prompts": 50,
     }
     assert found["trajectories"].dims == ("injection", "grid", "step", "latent")

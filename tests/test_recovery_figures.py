@@ -7,7 +7,7 @@ from matplotlib.colors import same_color
 from test_figures import drawn, legend
 
 from rs_cae.figures import Control
-from rs_cae.figures.injections import KEPT
+from rs_cae.figures.injections import UNCORRECTED
 from rs_cae.figures.recovery import GRID, MEANING, RANDOM, TURNED, set_recovery_scale
 from rs_cae.figures.recovery_lines import DEPTHS, MOST_LINES
 from rs_cae.figures.style import ACCENT, GREY, MEAN_COLOUR, single_panel
@@ -38,8 +38,10 @@ def test_recovery_is_the_data_with_what_it_is_held_against():
             np.testing.assert_array_equal(curve.get_xdata(), [0, 1, 2])
             assert same_color(curve.get_color(), colour)
         carried = [line.get_ydata() for line in axes.lines if same_color(line.get_color(), MEAN_COLOUR)]
-        np.testing.assert_array_equal(carried, [[0, 0] if name == "recovery" else results[f"{name}_kept_mean"]])
-        assert all(str(line.get_label()) == KEPT for line in axes.lines if same_color(line.get_color(), MEAN_COLOUR))
+        np.testing.assert_array_equal(carried, [[0, 0] if name == "recovery" else results[f"{name}_uncorrected_mean"]])
+        assert all(
+            str(line.get_label()) == UNCORRECTED for line in axes.lines if same_color(line.get_color(), MEAN_COLOUR)
+        )
         assert labelled(axes, "shuffled tokens")[0].get_xdata().tolist() == [0.5, 1]
     untrained = [labelled(axes, "untrained model, same perturbations") for axes in figure.axes]
     np.testing.assert_array_equal(untrained[0][0].get_ydata(), results["recovery_untrained_mean"])
@@ -155,7 +157,7 @@ def test_recovery_by_step_has_a_line_and_a_null_in_the_colour_of_each_injection(
         ]
         np.testing.assert_array_equal(null.get_ydata(), results["recovery_random_by_step"][number])
         np.testing.assert_array_equal(curve.get_xdata(), range(5))
-    assert {GRID, RANDOM, KEPT} <= set(legend(figure))
+    assert {GRID, RANDOM, UNCORRECTED} <= set(legend(figure))
     assert "no sublayer is left" in words(drawn("recovery_by_step", results.isel(injection=[2])))
     assert "before L00 attention" in legend(drawn("recovery_by_step", results.isel(injection=[0])))
 

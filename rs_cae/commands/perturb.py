@@ -14,7 +14,7 @@ from jsonargparse import Namespace
 from rich.progress import track
 from torch import Tensor
 
-from rs_cae.callbacks.perturbation import REFERENCE, Prompts, in_drawn_order, record_study
+from rs_cae.callbacks.perturbation import REFERENCE, PromptBootstrap, in_drawn_order, record_study
 from rs_cae.commands.extent import plane_extent
 from rs_cae.commands.joining import Joined, find_run
 from rs_cae.commands.parser import CommandParser, parse_sections, true_or_false
@@ -43,7 +43,7 @@ from rs_cae.teleport import (
 DESCRIPTION = "Displace the residual streams of prompts, and see where the language model takes them."
 SECTIONS = {"data": TrajectoryDataModule}
 LEAST = {"grid": 2, "steps": 1, "bootstrap": 39, "seed": 0}
-MOST = {"grid": 100, "seed": 2**32 - 1}
+MOST = {"grid": 50, "seed": 2**32 - 1}
 NEGATIVE = re.compile(r"^-(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?$")
 OF_THE_MODEL = ("model", "revision", "random_init", "hook_points")
 """Data options that say whose states a reducer was fitted to."""
@@ -77,7 +77,7 @@ def run(arguments: list[str]) -> int:
         study.add(teleports.of(ids), number, None if twins is None else twins.of(ids))
     record = Record(_attributes(settings, joined, options, prompts))
     record_study(
-        record, study, Prompts(torch.arange(len(rows)), options.bootstrap, options.seed), data.layout, teleports
+        record, study, PromptBootstrap(_numbers(prompts), options.bootstrap, options.seed), data.layout, teleports
     )
     _write(record, out)
     return 0
@@ -169,6 +169,12 @@ def _describe(
     return f"{data.origin.model.name}: {whose}, displaced at {', '.join(data.layout.labels[s] for s in sublayers)}"
 
 
+def _numbers(prompts: list[tuple[str, str]]) -> Tensor:
+    """[prompts], the same number for the same text: a repeated prompt is no other one."""
+    texts = [text for _, text in prompts]
+    return torch.tensor([texts.index(text) for text in texts])
+
+
 def _reducer(joined: Joined) -> Reducer:
     assert joined.checkpoint is not None
     try:
@@ -186,8 +192,9 @@ def _study(
 ) -> Study:
     """What is done to every prompt, on the plane of the reducer and along the directions in which test states vary."""
     reference = in_drawn_order(data.splits["test"], options.seed)[:REFERENCE].sort().values
-    states = data.trajectories("test", reference).states
+    states = data.trajectories("test", reference).states.to(data.origin.device)
     if extent is None:
+        print(f"the plane is that of {len(reference)} test texts: the run was not tested, and there is no --extent")
         extent = widened_range(reducer.encode(states).double())
     spec = FieldSpec(grid_points(extent, options.grid), options.steps, options.offplane, options.logits)
     return Study(reducer, sublayers, spec, principal_directions(states[:, sublayers]), options.seed)

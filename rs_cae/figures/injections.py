@@ -14,7 +14,7 @@ from matplotlib.patheffects import withStroke
 
 from rs_cae.figures.style import WITHIN
 
-KEPT = "uncorrected: only carried along"
+UNCORRECTED = "uncorrected: only carried along"
 NOTHING_LEFT = "no sublayer is left after the injection"
 
 MARKERS: dict[str, tuple[str, bool]] = {
@@ -52,22 +52,22 @@ class DrawnInjection(NamedTuple):
         starts: Where the states were put [grid, axes].
         displacement: From there to the last step [grid, axes].
         interval: Of the displacement, its low and its high end; None if unknown.
-        kept: The displacement if what was added were only carried along; None if unknown.
+        uncorrected: The displacement if what was added were only carried along; None if unknown.
         control: The unperturbed run [sublayers, axes].
         followed: Its sublayers from the injection to the last step.
         fixed_points: Of the network's field.
-        kept_fixed_points: Of the field of ``kept``.
+        uncorrected_fixed_points: Of the field of ``uncorrected``.
     """
 
     title: str
     starts: np.ndarray
     displacement: np.ndarray
     interval: tuple[np.ndarray, np.ndarray] | None
-    kept: np.ndarray | None
+    uncorrected: np.ndarray | None
     control: np.ndarray
     followed: slice
     fixed_points: list[FixedPoint]
-    kept_fixed_points: list[FixedPoint]
+    uncorrected_fixed_points: list[FixedPoint]
 
     @property
     def known(self) -> bool:
@@ -132,21 +132,21 @@ def _injection(plane: xr.Dataset, number: int) -> DrawnInjection:
         held["trajectories"].values[:, 0],
         held["displacement"].values,
         (held[INTERVAL[0]].values, held[INTERVAL[1]].values) if all(end in held for end in INTERVAL) else None,
-        held["displacement_kept"].values if "displacement_kept" in held else None,
+        held["displacement_uncorrected"].values if "displacement_uncorrected" in held else None,
         plane["control"].values,
         slice(first, first + left + 1),
-        _persistent(plane, number, kept=False),
-        _persistent(plane, number, kept=True),
+        _persistent(plane, number, uncorrected=False),
+        _persistent(plane, number, uncorrected=True),
     )
 
 
-def _persistent(plane: xr.Dataset, number: int, kept: bool) -> list[FixedPoint]:
-    """The fixed points of one injection that persist, of the network's field or of the one that is kept."""
+def _persistent(plane: xr.Dataset, number: int, uncorrected: bool) -> list[FixedPoint]:
+    """The fixed points of one injection that persist, of the network's field or of the one that nothing corrects."""
     share = plane.attrs.get("persistent_share")
     if "fixed_point_persistence" not in plane or share is None:
         return []
     drawn = (plane["fixed_point_persistence"].values >= share) & (plane["fixed_point_injection"].values == number)
-    drawn &= (plane["fixed_point_kept"].values > 0) == kept
+    drawn &= (plane["fixed_point_uncorrected"].values > 0) == uncorrected
     places, kinds = plane["fixed_point_place"].values[drawn], plane["fixed_point_kind"].values[drawn]
     return [FixedPoint(place, str(kind)) for place, kind in zip(places, kinds, strict=True)]
 

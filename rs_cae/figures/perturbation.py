@@ -14,8 +14,8 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from rs_cae.figures.injections import (
-    KEPT,
     NOTHING_LEFT,
+    UNCORRECTED,
     DrawnInjection,
     FixedPoint,
     draw_control,
@@ -73,8 +73,8 @@ def draw_perturbation_field(perturbation: xr.Dataset, controls: Sequence[Control
     two differ by. With a bottleneck of 1, both are curves over the only latent.
 
     Args:
-        perturbation: ``displacement``, ``trajectories``, ``control`` and ``steps_left``; ``displacement_kept`` and what
-            begins with ``fixed_point`` if known, as in ``perturbation.nc``.
+        perturbation: ``displacement``, ``trajectories``, ``control`` and ``steps_left``;
+            ``displacement_uncorrected`` and what begins with ``fixed_point`` if known, as in ``perturbation.nc``.
         controls: Not drawn: another run's latents live in another space.
     """
     drawn, count = injections(perturbation, MOST_PANELS), perturbation.sizes["injection"]
@@ -124,7 +124,7 @@ def _panels(count: int, across: str, up: Sequence[str]) -> tuple[Figure, np.ndar
 
 def _draw_planes(drawn: list[DrawnInjection], names: list[str]) -> tuple[Figure, str]:
     """Fields of arrows, those of an injection and of its null to one scale, and in words how long they are drawn."""
-    rows = [DONE, KEPT] if any(injection.kept is not None for injection in drawn) else [DONE]
+    rows = [DONE, UNCORRECTED] if any(injection.uncorrected is not None for injection in drawn) else [DONE]
     figure, grid = _panels(len(drawn), names[0], [f"{fill(row, 22)}\n{names[1]}" for row in rows])
     lengths = np.concatenate([_lengths(injection.displacement) for injection in drawn])
     known, factors = lengths[np.isfinite(lengths)], [length_factor(injection) for injection in drawn]
@@ -133,7 +133,10 @@ def _draw_planes(drawn: list[DrawnInjection], names: list[str]) -> tuple[Figure,
     for column, injection, factor in zip(grid, drawn, factors, strict=True):
         scaled = injection.known and set(factors) != {1.0}
         column[0].set_title(injection.title + ("\n" + _drawn_length(factor) if scaled else ""), fontsize=8)
-        fields = (injection.displacement, injection.fixed_points), (injection.kept, injection.kept_fixed_points)
+        fields = (
+            (injection.displacement, injection.fixed_points),
+            (injection.uncorrected, injection.uncorrected_fixed_points),
+        )
         for axes, (field, points) in zip(column, fields, strict=False):
             draw_control(axes, injection)
             if field is None or not injection.known:
@@ -201,7 +204,7 @@ def length_factor(injection: DrawnInjection) -> float:
 
 
 def _fields(injection: DrawnInjection) -> list[np.ndarray]:
-    return [field for field in (injection.displacement, injection.kept) if field is not None]
+    return [field for field in (injection.displacement, injection.uncorrected) if field is not None]
 
 
 def _show_all(axes: Axes, drawn: list[DrawnInjection], factors: list[float]) -> None:
@@ -230,8 +233,10 @@ def _draw_lines(drawn: list[DrawnInjection], name: str) -> tuple[Figure, str]:
             low, high = (end[order, 0] for end in injection.interval)
             axes.fill_between(starts, low, high, color=ACCENT, alpha=0.25, linewidth=0, zorder=2)
         axes.plot(starts, injection.displacement[order, 0], ".-", color=ACCENT, lw=1.2, label=DONE, zorder=3)
-        if injection.kept is not None:
-            axes.plot(starts, injection.kept[order, 0], ":", color="black", lw=1.3, label=KEPT, zorder=2.5)
+        if injection.uncorrected is not None:
+            axes.plot(
+                starts, injection.uncorrected[order, 0], ":", color="black", lw=1.3, label=UNCORRECTED, zorder=2.5
+            )
         first, last = injection.control[injection.followed][[0, -1], 0]
         axes.axline((last, 0), slope=-1, color="0.75", linewidth=1.0, label="lands where the control does", zorder=1)
         draw_end(axes, np.array([first, last - first]), 0)

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, NullLocator
 
 from rs_cae.figures.curves import marker_if_single
-from rs_cae.figures.injections import KEPT, NOTHING_LEFT, set_title, unit_of_steps, whose
+from rs_cae.figures.injections import NOTHING_LEFT, UNCORRECTED, set_title, unit_of_steps, whose
 from rs_cae.figures.style import (
     ACCENT,
     GREY,
@@ -109,10 +109,10 @@ def _draw_measure(axes: Axes, perturbation: xr.Dataset, measure: Measure, contro
     """A measure and what it is held against."""
     name, depth = f"{measure.name}_mean", perturbation["injection_depth"].values
     drawn = [_draw_curve(axes, perturbation, measure)]
-    kept: dict[str, Any] = {"label": KEPT, "linestyle": "-.", "color": MEAN_COLOUR}
-    nulls = {"random": {"label": TURNED, "linestyle": ":", "color": "black"}, "kept": kept}
+    uncorrected: dict[str, Any] = {"label": UNCORRECTED, "linestyle": "-.", "color": MEAN_COLOUR}
+    nulls = {"random": {"label": TURNED, "linestyle": ":", "color": "black"}, "uncorrected": uncorrected}
     if measure.name == "recovery":  # of what is only carried along it is 0 by definition
-        del nulls["kept"]
+        del nulls["uncorrected"]
     for ending, look in nulls.items():
         null = f"{measure.name}_{ending}_mean"
         drawn.append(draw_with_band(axes, depth, perturbation, null, 0.12, **look, **DOTS, zorder=2.5))
@@ -121,7 +121,7 @@ def _draw_measure(axes: Axes, perturbation: xr.Dataset, measure: Measure, contro
         drawn.append(draw_with_band(axes, place, control.results, name, 0.15, label=control.label, **look, **DOTS))
     values = np.concatenate(drawn)
     if measure.of_steps:
-        draw_zero(axes, **(kept | {"linewidth": 1.3} if measure.name == "recovery" else {"label": None}))
+        draw_zero(axes, **(uncorrected | {"linewidth": 1.3} if measure.name == "recovery" else {"label": None}))
         set_recovery_scale(axes, values)
     else:
         set_divergence_scale(axes, values)
@@ -192,7 +192,7 @@ def draw_with_band(
 
 def draw_zero(axes: Axes, **look: Any) -> None:
     """A line at 0, which in full width is the recovery of what is only carried along."""
-    axes.axhline(0, **{"color": GREY, "linewidth": 0.8, "zorder": 1, "label": KEPT, **look})
+    axes.axhline(0, **{"color": GREY, "linewidth": 0.8, "zorder": 1, "label": UNCORRECTED, **look})
 
 
 def set_recovery_scale(axes: Axes, values: np.ndarray) -> None:

@@ -81,10 +81,11 @@ def field_at(
 
     Returns:
         By name, in float64: ``latents`` [points, steps + 1, latents], NaN past the last sublayer; ``displacement`` and
-        ``displacement_kept`` [points, latents]; each of ``MEASURES`` and ``kl``, alone, with ``_random`` and with
-        ``_kept``, [points], and their means over the points; ``recovery_by_step`` and ``recovery_random_by_step``
-        [steps + 1]; ``dose_recovery`` and ``dose_kl`` [2, sizes]; ``recovery_untrained_mean`` of the twin. ``kept`` is
-        what would be, were a displacement carried along as it is.
+        ``displacement_uncorrected`` [points, latents]; each of ``MEASURES`` and ``kl``, alone, with ``_random`` and
+        with ``_uncorrected``, [points], and over all points with ``_mean`` at its end; ``recovery_by_step`` and
+        ``recovery_random_by_step`` [steps + 1]; ``contraction_mean`` and ``contraction_uncorrected_mean``;
+        ``dose_recovery`` and ``dose_kl`` [2, sizes]; ``recovery_untrained_mean`` of the twin. ``uncorrected`` is what
+        would be, were a displacement carried along as it is.
     """
     displaced = _displace(teleporter, injection, spec, generator)
     latents, courses = _followed(displaced, injection.along)
@@ -93,7 +94,8 @@ def field_at(
         "latents": pad(latents[""], (0, 0, 0, spec.steps - injection.steps), value=torch.nan),
         **{f"displacement{name}": (seen[:, -1] - start) * defined for name, seen in latents.items()},
         **_recoveries(courses, spec.steps),
-        "dose_recovery": _pooled(_by_dose(distances(displaced.streams["doses"], displaced.control))),
+        **{f"contraction{name}_mean": _contraction(seen) * defined for name, seen in latents.items()},
+        "dose_recovery": _pooled(_by_dose(distances(displaced.streams["doses"], displaced.control), teleporter)),
     }
     if displaced.logits:
         found |= _divergences(teleporter, displaced)
@@ -129,13 +131,13 @@ def _displace(teleporter: Teleporter, injection: Injection, spec: FieldSpec, gen
 def _followed(displaced: _Displaced, along: Reducer) -> tuple[dict[str, Tensor], dict[str, Sequence[Tensor]]]:
     """Latents [points, steps + 1, latents] of what was put on the plane, and ``_courses``, both by suffix."""
     control, moved = displaced.control, displaced.streams["plane"]
-    kept = control + (moved[:, :1] - control[0])
-    latents = {"": _latents(along, moved), "_kept": _latents(along, kept)}
+    uncorrected = control + (moved[:, :1] - control[0])
+    latents = {"": _latents(along, moved), "_uncorrected": _latents(along, uncorrected)}
     turned, own = _latents(along, displaced.streams["rotated"]), _latents(along, control)
     return latents, {
         "": _courses(moved, control, latents[""], own),
         "_random": _courses(displaced.streams["random"], control, turned, own),
-        "_kept": _courses(kept, control, latents["_kept"], own),
+        "_uncorrected": _courses(uncorrected, control, latents["_uncorrected"], own),
     }
 
 
@@ -155,6 +157,15 @@ def _courses(states: Tensor, control: Tensor, latents: Tensor, own: Tensor) -> t
         own: [steps + 1, latents], the control's.
     """
     return distances(states, control), direction_distances(states, control), distances(latents, own)
+
+
+def _contraction(latents: Tensor) -> Tensor:
+    """By how much points [points, steps + 1, latents] draw together: 1 less the last spread over the first.
+
+    The spread is the root mean square distance from the mean point, so a shift of all of them does not count. Ours.
+    """
+    spread = (latents - latents.mean(dim=0)).square().sum(dim=(0, 2)).sqrt()
+    return 1 - spread[-1] / spread[0]
 
 
 def _pooled(courses: Tensor) -> Tensor:
@@ -180,21 +191,34 @@ def _recoveries(courses: Mapping[str, Sequence[Tensor]], most_steps: int) -> dic
     return found
 
 
-def _by_dose(values: Tensor) -> Tensor:
-    """Values [points, ...] of the doses as [2, sizes, directions, ...]."""
-    return values.unflatten(0, (2, len(SIZES), DIRECTIONS))
+def _by_dose(values: Tensor, teleporter: Teleporter) -> Tensor:
+    """Values [points, ...] of the doses as [2, sizes, directions, ...].
+
+    NaN where a displacement is less than ten units of the model's rounding: in bfloat16, small ones are mostly that.
+    """
+    doses = values.unflatten(0, (2, len(SIZES), DIRECTIONS)).clone()
+    doses[:, torch.tensor(SIZES) < 10 * torch.finfo(teleporter.control.dtype).eps] = torch.nan
+    return doses
 
 
 def _divergences(teleporter: Teleporter, displaced: _Displaced) -> dict[str, Tensor]:
     """KL divergence of the control's distribution of the next token from that after each displacement."""
-    own, device = teleporter.logits, displaced.control.device
-    kl = {name: kl_divergence(logits, own).to(device) for name, logits in displaced.logits.items()}
+    kl = {name: _kl(logits, teleporter).to(displaced.control.device) for name, logits in displaced.logits.items()}
     start = {name: states[:, 0] - displaced.control[0] for name, states in displaced.streams.items()}
     carried = teleporter.read_out(teleporter.output.to(displaced.control) + start["plane"])
-    found = {"kl": kl["plane"], "kl_random": kl["random"], "kl_kept": kl_divergence(carried, own).to(device)}
+    found = {
+        "kl": kl["plane"],
+        "kl_random": kl["random"],
+        "kl_uncorrected": _kl(carried, teleporter).to(displaced.control.device),
+    }
     doses = torch.where(start["doses"].norm(dim=1) > 0, kl["doses"], torch.nan)
     means = {f"{name}_mean": values.mean() for name, values in found.items()}
-    return found | means | {"dose_kl": _by_dose(doses).nanmean(dim=-1)}
+    return found | means | {"dose_kl": _by_dose(doses, teleporter).nanmean(dim=-1)}
+
+
+def _kl(logits: Tensor, teleporter: Teleporter) -> Tensor:
+    """Of logits [points, vocabulary], some points at a time: float64 is four times as large as bfloat16."""
+    return torch.cat([kl_divergence(part, teleporter.logits) for part in logits.split(64)])
 
 
 def _recovery_of_twin(twin: Teleporter, injection: Injection, displaced: _Displaced) -> Tensor:

@@ -2,6 +2,6 @@
 
 from rs_cae.callbacks.perturbation.callback import REFERENCE, PerturbationField, in_drawn_order
 from rs_cae.callbacks.perturbation.findings import record_study
-from rs_cae.callbacks.perturbation.variables import Prompts
+from rs_cae.callbacks.perturbation.variables import PromptBootstrap
 
-__all__ = ["REFERENCE", "PerturbationField", "Prompts", "in_drawn_order", "record_study"]
+__all__ = ["REFERENCE", "PerturbationField", "PromptBootstrap", "in_drawn_order", "record_study"]

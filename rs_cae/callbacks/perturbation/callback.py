@@ -9,7 +9,7 @@ from torch import Tensor
 
 from rs_cae import processes
 from rs_cae.callbacks.perturbation.findings import record_study
-from rs_cae.callbacks.perturbation.variables import Prompts
+from rs_cae.callbacks.perturbation.variables import PromptBootstrap
 from rs_cae.callbacks.run_record import RunRecord
 from rs_cae.data import TrajectoryDataModule
 from rs_cae.errors import InputError, refuse_below, refuse_other_seeds
@@ -114,17 +114,19 @@ class PerturbationField(Callback):
             return
         data: Any = trainer.datamodule  # type: ignore[attr-defined]
         model, points, _, tokenized = self.language_model
-        numbers = self.order[: self.texts].sort().values
+        numbers = _one_of_each(self.order, tokenized.text_of)[: self.texts].sort().values
         plane = grid_points(widened_range(self.ranges.rows().double()), self.grid)
         spec = FieldSpec(plane, self.steps, self.offplane, self.logits)
         principal = principal_directions(self.states.rows())
         study = Study(reducer_of(pl_module), self.sublayers, spec, principal, self.seed)
         teleports = Teleports(model, points)
+        if teleports.reason and processes.rank() == 0:
+            print(f"every prompt is run whole, which is slow: {teleports.reason}")
         show = trainer.progress_bar_callback is not None and processes.rank() == 0
         with Progress(disable=not show) as bar:
             for number in bar.track(_own(numbers).tolist(), description="perturbed streams"):
                 study.add(teleports.of(tokenized.prompt(number)), number)
-        prompts = Prompts(tokenized.text_of[numbers], self.bootstrap, self.seed)
+        prompts = PromptBootstrap(tokenized.text_of[numbers], self.bootstrap, self.seed)
         record_study(RunRecord.of(trainer), study, prompts, data.layout, teleports)
 
 
@@ -134,13 +136,21 @@ def in_drawn_order(numbers: Tensor, seed: int) -> Tensor:
 
 
 def _language_model_of(data: TrajectoryDataModule) -> LanguageModel | None:
-    """The whole language model; None, and a line that says why, where it cannot be had."""
+    """The whole language model; None, and a line that says why, where one of the processes cannot have it."""
     try:
-        return data.language_model()
-    except InputError as error:
-        if processes.rank() == 0:
-            print(f"streams are not perturbed: {error}")
-        return None
+        found = data.language_model()
+    except (InputError, FloatingPointError, MemoryError, torch.OutOfMemoryError) as error:
+        found = None
+        print(f"streams are not perturbed: {error}")
+    everywhere = processes.total(torch.tensor(int(found is not None))) == processes.world_size()
+    return found if everywhere else None
+
+
+def _one_of_each(numbers: Tensor, text_of: Tensor) -> Tensor:
+    """Of sample numbers, the first of each text."""
+    texts = text_of[numbers]
+    first = (texts[:, None] == texts).int().argmax(dim=1)
+    return numbers[first == torch.arange(len(numbers))]
 
 
 def _own(numbers: Tensor) -> Tensor:

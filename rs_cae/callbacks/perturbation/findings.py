@@ -5,9 +5,9 @@ from typing import Any
 import torch
 import xarray as xr
 
-from rs_cae.callbacks.perturbation.fixed_points import field_findings
+from rs_cae.callbacks.perturbation.fixed_points import LEAST_PROMPTS, PERSISTENT, field_findings
 from rs_cae.callbacks.perturbation.headlines import perturbation_headlines
-from rs_cae.callbacks.perturbation.variables import Prompts, perturbation_variables
+from rs_cae.callbacks.perturbation.variables import PromptBootstrap, perturbation_variables
 from rs_cae.record import Record
 from rs_cae.results import depth_coordinates
 from rs_cae.sublayers import SublayerLayout
@@ -16,7 +16,9 @@ from rs_cae.teleport import SIZES, Study, Teleports
 DATASET = "perturbation"
 
 
-def record_study(record: Record, study: Study, prompts: Prompts, layout: SublayerLayout, teleports: Teleports) -> None:
+def record_study(
+    record: Record, study: Study, prompts: PromptBootstrap, layout: SublayerLayout, teleports: Teleports
+) -> None:
     """Hand a record what a study found.
 
     Args:
@@ -36,8 +38,9 @@ def record_study(record: Record, study: Study, prompts: Prompts, layout: Sublaye
     found.add("steps_left", "injection", steps_left, "sublayers that are read after the injection")
     record.add_findings(DATASET, found, _coordinates(study, layout, labels))
     how = {"way": teleports.way, "way_reason": teleports.reason}
-    told = {"prompts": len(prompts.texts), "steps": study.spec.steps, "offplane": study.spec.offplane, **how}
-    record.add_variables(DATASET, xr.Dataset(attrs=told))
+    drawn_from = {"persistent_share": PERSISTENT, "least_prompts": LEAST_PROMPTS}
+    settings = {"prompts": len(prompts.texts), "steps": study.spec.steps, "offplane": study.spec.offplane}
+    record.add_variables(DATASET, xr.Dataset(attrs=settings | how | drawn_from))
 
 
 def _coordinates(study: Study, layout: SublayerLayout, labels: list[str]) -> dict[str, Any]:

@@ -7,8 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from rs_cae.callbacks.perturbation.variables import Prompts
-from rs_cae.callbacks.verdicts import Verdict, compare_with_null
+from rs_cae.callbacks.perturbation.variables import PromptBootstrap
 from rs_cae.dynamics.flow import KINDS, FixedPoints, fixed_points, grid_spacing, mean_divergence, persistence
 from rs_cae.dynamics.resampling import standard_error_interval
 from rs_cae.results import Findings, Headline
@@ -18,13 +17,6 @@ LEAST_PROMPTS = 50
 
 PERSISTENT = 0.95
 """Share of resamples of the prompts in which a fixed point must be there to count."""
-
-DRAWS_TOGETHER = Verdict(
-    null="if only carried along",
-    above="the arrows draw together less than that",
-    undecided="not told apart from that",
-    below="the arrows draw together more than that",
-)
 
 
 class Fields(NamedTuple):
@@ -43,7 +35,7 @@ class Fields(NamedTuple):
     prompt_share: Tensor
 
     @classmethod
-    def of(cls, places: Tensor, arrows: Tensor, prompts: Prompts) -> "Fields":
+    def of(cls, places: Tensor, arrows: Tensor, prompts: PromptBootstrap) -> "Fields":
         """One field, of arrows [prompts, rows, columns, 2] (or [prompts, points, 1]) that begin at these places."""
         mean_places, mean_arrows = prompts.means(torch.stack([places, arrows], dim=1)).unbind(dim=1)
         divergence = mean_divergence(mean_places, mean_arrows)
@@ -66,7 +58,7 @@ class Fields(NamedTuple):
         )
 
 
-def fields_of(results: dict[str, Tensor], arrows: str, prompts: Prompts, axes: int) -> Fields:
+def fields_of(results: dict[str, Tensor], arrows: str, prompts: PromptBootstrap, axes: int) -> Fields:
     """The field of each injection.
 
     Args:
@@ -82,7 +74,7 @@ def fields_of(results: dict[str, Tensor], arrows: str, prompts: Prompts, axes: i
     return Fields.join([Fields.of(a.unflatten(1, grid), b.unflatten(1, grid), prompts) for a, b in injections])
 
 
-def field_findings(results: dict[str, Tensor], prompts: Prompts, axes: int, labels: list[str]) -> Findings:
+def field_findings(results: dict[str, Tensor], prompts: PromptBootstrap, axes: int, labels: list[str]) -> Findings:
     """Divergence and fixed points of the arrows, and of those that there would be without any correction.
 
     Args:
@@ -93,26 +85,28 @@ def field_findings(results: dict[str, Tensor], prompts: Prompts, axes: int, labe
     """
     found = Findings()
     field = fields_of(results, "displacement", prompts, axes)
-    kept = fields_of(results, "displacement_kept", prompts, axes)
+    uncorrected = fields_of(results, "displacement_uncorrected", prompts, axes)
     interval = standard_error_interval(field.divergence[0], field.divergence[1:])
-    meaning = "mean divergence of the arrows"
+    meaning = "mean divergence of the arrows, along the first two latents"
     found.add_with_interval("divergence", "injection", field.divergence[0], interval, meaning)
-    found.add("divergence_kept", "injection", kept.divergence[0], f"{meaning}, were displacements carried along")
-    _add_fixed_points(found, field, kept)
-    subject = f"Mean divergence of the arrows at {labels[0]}"
-    lowest = field.divergence[:, 0], (field.divergence - kept.divergence)[:, 0]
-    found.headlines["divergence_lowest"] = compare_with_null(subject, *lowest, DRAWS_TOGETHER)
-    found.headlines["attractors"] = _attractors(field, kept, prompts)
+    found.add(
+        "divergence_uncorrected", "injection", uncorrected.divergence[0], f"{meaning}, were displacements carried along"
+    )
+    _add_fixed_points(found, field, uncorrected)
+    found.headlines["stable_fixed_points"] = _stable_fixed_points(field, uncorrected, prompts, len(labels))
     return found
 
 
-def _add_fixed_points(found: Findings, field: Fields, kept: Fields) -> None:
+def _add_fixed_points(found: Findings, field: Fields, uncorrected: Fields) -> None:
     """Those of the model's arrows, then those of the others."""
-    both = [field, kept]
+    both = [field, uncorrected]
     eigenvalues = torch.cat([torch.linalg.eigvals(of.points.jacobian) for of in both])
     rows = {
         "injection": (torch.cat([of.points.batch for of in both]), "number of the injection"),
-        "kept": (torch.cat([torch.full_like(of.points.batch, of is kept) for of in both]), "1 if only carried along"),
+        "uncorrected": (
+            torch.cat([torch.full_like(of.points.batch, of is uncorrected) for of in both]),
+            "1 if only carried along",
+        ),
         "persistence": (torch.cat([of.persistence for of in both]), "share of resamples of the prompts that have it"),
         "prompt_share": (torch.cat([of.prompt_share for of in both]), "share of the prompts that have it"),
     }
@@ -121,25 +115,34 @@ def _add_fixed_points(found: Findings, field: Fields, kept: Fields) -> None:
     kinds = np.array([KINDS[number] for of in both for number in of.points.kind.tolist()], dtype=str)
     found.variables["fixed_point_kind"] = (("fixed_point",), kinds, {"long_name": "fixed point: its kind"})
     places = torch.cat([of.points.place for of in both])
-    found.add("fixed_point_place", "fixed_point axis", places, "fixed point: where it lies", "latent unit")
+    found.add(
+        "fixed_point_place",
+        "fixed_point axis",
+        places,
+        "fixed point, along the first two latents: where it lies",
+        "latent unit",
+    )
     for part, values in (("real", eigenvalues.real), ("imaginary", eigenvalues.imag)):
         found.add(f"fixed_point_{part}", "fixed_point axis", values, f"{part} part of the Jacobian's eigenvalues")
 
 
-def _attractors(field: Fields, kept: Fields, prompts: Prompts) -> Headline:
-    """Persistent stable fixed points of all injections."""
-    counts = [_count(of) if _enough(prompts) else math.nan for of in (field, kept)]
-    words = f"{counts[0]:.0f}; if displacements were only carried along: {counts[1]:.0f}"
+def _stable_fixed_points(field: Fields, uncorrected: Fields, prompts: PromptBootstrap, injections: int) -> Headline:
+    """Injections whose arrows have a stable fixed point that persists."""
+    there = bool(field.divergence[0].isfinite().any())
+    counts = [_count(of) if there and _enough(prompts) else math.nan for of in (field, uncorrected)]
+    words = f"{counts[0]:.0f} of {injections}; if uncorrected {counts[1]:.0f}"
     words = words if _enough(prompts) else f"not known with fewer than {LEAST_PROMPTS} texts"
-    sentence = f"Stable fixed points of the arrows, of all injections, that persist when texts are resampled: {words}."
+    words = words if there else "not defined here"
+    subject = "Injections with a stable fixed point of the arrows, along the first two latents,"
+    sentence = f"{subject} that persists when texts are resampled: {words}."
     return Headline(counts[0], "1", null=counts[1], sentence=sentence)
 
 
 def _count(field: Fields) -> float:
-    """How many are stable and persist."""
+    """Fields that have one that is stable and persists."""
     stable = torch.tensor(["stable" in kind.split() for kind in KINDS])[field.points.kind]
-    return float((stable & (field.persistence >= PERSISTENT)).sum())
+    return float(len(field.points.batch[stable & (field.persistence >= PERSISTENT)].unique()))
 
 
-def _enough(prompts: Prompts) -> bool:
+def _enough(prompts: PromptBootstrap) -> bool:
     return len(prompts.texts.unique()) >= LEAST_PROMPTS

@@ -1,44 +1,48 @@
-"""What a study of displaced streams says in a few numbers, each beside what would be if nothing corrected anything."""
+"""What a study of perturbed streams says in a few numbers, each beside what would be if nothing corrected them."""
 
 from typing import NamedTuple
 
 from torch import Tensor
 
-from rs_cae.callbacks.perturbation.variables import Prompts
+from rs_cae.callbacks.perturbation.variables import PromptBootstrap
 from rs_cae.callbacks.verdicts import Verdict, compare_with_null
 from rs_cae.results import Headline
-from rs_cae.teleport.field import MEASURES as ALONG
 
-RANDOM, CARRIED = "_random", "_kept"
+ROUNDING = 6
+"""Decimals below which numbers are no different: states are in float32."""
 
-TAKEN_BACK = Verdict(
-    null="random displacements as large",
-    above="more is gone than of those",
+RANDOM, UNCORRECTED = "_random", "_uncorrected"
+
+AGAINST_RANDOM = Verdict(
+    null="of random perturbations as large",
+    above="more is recovered than of those",
     undecided="not told apart from those",
-    below="less is gone than of those",
+    below="less is recovered than of those",
 )
-CORRECTED = Verdict(
-    null="if only carried along",
-    above="the network itself corrects them",
-    undecided="not told apart from what the stream's growth does",
-    below="the network itself enlarges them",
+AGAINST_UNCORRECTED = Verdict(
+    null="if uncorrected",
+    above="more than the stream's growth alone gives: the network corrects",
+    undecided="not told apart from what the stream's growth alone gives",
+    below="less than the stream's growth alone gives: the network does not correct",
 )
-CHANGED = Verdict(
-    null="random displacements as large",
+NEXT_TOKEN = Verdict(
+    null="after random perturbations as large",
     above="the next token changes more than by those",
     undecided="not told apart from those",
     below="the next token changes less than by those",
 )
-DECLINES = Verdict(
-    null="random displacements as large",
-    above="beside theirs it falls with depth",
-    undecided="not told apart from theirs",
-    below="beside theirs it rises with depth",
+
+
+EARLY_MINUS_LATE = (
+    "beside that, more in lower layers",
+    "beside that, not told apart",
+    "beside that, less in lower layers",
 )
+"""What a verdict says above, at and below its null."""
 
 
 class Question(NamedTuple):
-    """A curve over injections, of which one place or a difference is a headline.
+    """A curve over injections, of which the first value, and the first less the last, are headlines.
 
     Attributes:
         name: Of the curve.
@@ -56,46 +60,56 @@ class Question(NamedTuple):
 
 
 QUESTIONS = (
-    Question("recovery", "Share that is gone of displacements onto the plane", RANDOM, TAKEN_BACK),
-    Question("recovery_direction", "Share that is gone of displacements of the direction", CARRIED, CORRECTED),
-    Question("recovery_plane", "Share that is gone of displacements in the plane", CARRIED, CORRECTED),
-    Question("kl", "Divergence of the next token's distribution", RANDOM, CHANGED, "nat"),
+    Question("recovery", "Recovery in full width", RANDOM, AGAINST_RANDOM),
+    Question("recovery_direction", "Recovery of the direction", UNCORRECTED, AGAINST_UNCORRECTED),
+    Question("recovery_plane", "Recovery in the plane", UNCORRECTED, AGAINST_UNCORRECTED),
+    Question("contraction", "Contraction of the field of arrows", UNCORRECTED, AGAINST_UNCORRECTED),
 )
+KL = Question("kl", "KL divergence of the next-token distribution", RANDOM, NEXT_TOKEN, "nat")
 
 
 def perturbation_headlines(
-    results: dict[str, Tensor], prompts: Prompts, steps_left: Tensor, labels: list[str]
+    results: dict[str, Tensor], prompts: PromptBootstrap, steps_left: Tensor, labels: list[str]
 ) -> dict[str, Headline]:
     """Headline numbers by name.
 
     Args:
         results: Of ``teleport.Study``.
-        prompts: Whose they are.
+        prompts: How they are resampled.
         steps_left: [injections], sublayers that were read after each.
         labels: Of the injections.
     """
-    found = {}
+    found, left = {}, int(steps_left[0])
+    after = f"{left} sublayer{'' if left == 1 else 's'} after {labels[0]}"
+    whole = (steps_left == steps_left.max()).nonzero().flatten().tolist()
     for question in QUESTIONS:
-        if f"{question.name}_mean" in results:
-            values = prompts.means(results[f"{question.name}_mean"])
-            null = prompts.means(results[f"{question.name}{question.null}_mean"])
-            left = int(steps_left[0])
-            after = f"{left} sublayer{'' if left == 1 else 's'} after"
-            when = after if question.name in ALONG else "displaced onto the plane at"
-            subject = f"{question.words}, {when} {labels[0]}"
-            of_lowest = values[:, 0], (values - null)[:, 0], question.verdict, question.unit
-            found[f"{question.name}_lowest"] = compare_with_null(subject, *of_lowest)
-    whole = (steps_left == steps_left.max()).nonzero().flatten()
-    if len(whole) > 1:
-        found["recovery_lowest_less_highest"] = _decline(results, prompts, labels, int(whole[0]), int(whole[-1]))
+        curves = _curves(results, question)
+        subject = f"{question.words}, {after}"
+        first = [curve[:, 0] for curve in curves]
+        found[f"{question.name}_first_injection"] = _headline(subject, first, prompts, question.verdict)
+        if len(whole) > 1:
+            early, late = whole[0], whole[-1]
+            subject = f"{question.words}, at {labels[early]} less that at {labels[late]}"
+            verdict = Verdict(question.verdict.null, *EARLY_MINUS_LATE)
+            apart = [curve[:, early] - curve[:, late] for curve in curves]
+            found[f"{question.name}_early_minus_late"] = _headline(subject, apart, prompts, verdict)
+    if "kl_mean" in results:
+        first = [curve[:, 0] for curve in _curves(results, KL)]
+        subject = f"{KL.words}, perturbed at {labels[0]}"
+        found["kl_first_injection"] = _headline(subject, first, prompts, KL.verdict, KL.unit)
     return found
 
 
-def _decline(results: dict[str, Tensor], prompts: Prompts, labels: list[str], lowest: int, highest: int) -> Headline:
-    """Recovery at the lowest injection less that at the highest of those that leave as many sublayers."""
-    values = prompts.means(results["recovery_mean"])
-    beyond = values - prompts.means(results["recovery_random_mean"])
-    subject = f"Share that is gone of displacements onto the plane at {labels[lowest]} less that at {labels[highest]}"
-    return compare_with_null(
-        subject, values[:, lowest] - values[:, highest], beyond[:, lowest] - beyond[:, highest], DECLINES
-    )
+def _curves(results: dict[str, Tensor], question: Question) -> list[Tensor]:
+    """A curve [prompts, injections], and the one that it is held against."""
+    return [results[f"{question.name}{end}_mean"] for end in ("", question.null)]
+
+
+def _headline(
+    subject: str, curves: list[Tensor], prompts: PromptBootstrap, verdict: Verdict, unit: str = "1"
+) -> Headline:
+    """A number of prompts beside its null, both [prompts]; that they differ by rounding is no finding."""
+    values, null = curves
+    beyond = prompts.means((values - null).round(decimals=ROUNDING))
+    mean_null = round(float(prompts.means(null)[0]), ROUNDING) + 0.0  # no -0
+    return compare_with_null(subject, prompts.means(values), beyond, verdict, unit, mean_null)

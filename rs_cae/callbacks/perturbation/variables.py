@@ -15,7 +15,7 @@ MEASURES = {
     "recovery": "share of a displacement that is gone after the steps, in full width",
     "recovery_direction": "share of a displacement that is gone after the steps, of states divided by their norms",
     "recovery_plane": "share of a displacement that is gone after the steps, in the latent space",
-    "kl": "Kullback-Leibler divergence of the next token's distribution from the control's",
+    "kl": "sum of p log(p / q) over next tokens, p of the control, q of the displaced stream",
 }
 """What displacements are judged by."""
 
@@ -23,8 +23,8 @@ UNITS = {"kl": "nat"}
 ENTRIES_AT_ONCE = 4096
 
 
-class Prompts(NamedTuple):
-    """How numbers of prompts are put together.
+class PromptBootstrap(NamedTuple):
+    """Means over prompts and over resampled prompts.
 
     Attributes:
         texts: [prompts], the text of each; prompts of one text are drawn together.
@@ -54,7 +54,7 @@ class Prompts(NamedTuple):
         return mean, low, high
 
 
-def perturbation_variables(results: dict[str, Tensor], prompts: Prompts, points: Tensor) -> Findings:
+def perturbation_variables(results: dict[str, Tensor], prompts: PromptBootstrap, points: Tensor) -> Findings:
     """Where displaced streams lead, and how much of the displacements is gone.
 
     Args:
@@ -71,10 +71,12 @@ def perturbation_variables(results: dict[str, Tensor], prompts: Prompts, points:
         unit = UNITS.get(name, "1")
         add(name, "injection grid", meaning, unit)
         add(f"{name}_random", "injection grid", f"{meaning}: random displacements as large", unit)
-        add(f"{name}_mean", "injection", f"{meaning}: over the grid", unit)
+        add(f"{name}_mean", "injection", f"{meaning}: pooled over the grid", unit)
         add(f"{name}_random_mean", "injection", f"{meaning}: over random displacements as large", unit)
-        kept_mean = results[f"{name}_kept_mean"].nanmean(dim=0)
-        found.add(f"{name}_kept_mean", "injection", kept_mean, f"{meaning}: were displacements carried along", unit)
+        add(f"{name}_uncorrected_mean", "injection", f"{meaning}: were displacements carried along", unit)
+    meaning = "1 - spread of the points about their mean after the steps / before, in the plane"
+    add("contraction_mean", "injection", meaning)
+    add("contraction_uncorrected_mean", "injection", f"{meaning}: were displacements carried along")
     by_step, by_size = "share of a displacement that is gone after each step", "by size relative to the state's norm"
     add("recovery_by_step", "injection step", f"{by_step}, in full width")
     add("recovery_random_by_step", "injection step", f"{by_step}, in full width: random displacements as large")
@@ -92,7 +94,7 @@ class _Adder(NamedTuple):
 
     found: Findings
     results: dict[str, Tensor]
-    prompts: Prompts
+    prompts: PromptBootstrap
 
     def __call__(self, name: str, dimensions: str, meaning: str, unit: str = "1", note: str = "") -> None:
         mean, low, high = self.prompts.interval(self.results[name])
@@ -109,9 +111,11 @@ def _add_plane(add: _Adder, points: Tensor) -> None:
     found.add("points", "grid latent", on_plane, "points of the reduced plane", "latent unit", beyond)
     note = UNRELATED if bool(results["latents"].isnan().all()) else ""
     where, unit = "injection grid step latent", "latent unit"
-    found.add("control", "sublayer latent", results["control"].mean(dim=0), "latents of the stream left alone", unit)
-    found.add("trajectories", where, results["latents"].mean(dim=0), "latents of displaced streams", unit, note)
+    found.add("control", "sublayer latent", results["control"].nanmean(dim=0), "latents of the stream left alone", unit)
+    found.add("trajectories", where, results["latents"].nanmean(dim=0), "latents of displaced streams", unit, note)
     along, arrows = "injection grid latent", "arrows: latents after the last step less those at the injection"
     add("displacement", along, arrows, unit, note)
-    kept = "arrows, were displacements carried along as they are"
-    found.add("displacement_kept", along, results["displacement_kept"].mean(dim=0), kept, unit, note)
+    uncorrected = "arrows, were displacements carried along as they are"
+    found.add(
+        "displacement_uncorrected", along, results["displacement_uncorrected"].nanmean(dim=0), uncorrected, unit, note
+    )

@@ -99,6 +99,9 @@ class CachedOrigin(Origin):
     def _live(self, role: str) -> LiveOrigin:
         """What would capture this corpus again."""
         held = self.manifest(role).identity
+        if held["data.schedule"] == "layerwise":
+            problem = "was captured layer by layer, and what is asked for runs the whole model"
+            raise InputError("--data.cache_dir", self.folder / role, problem)
         dtype, hook_points, count = held["data.dtype"], held["data.hook_points"], held[f"data.n_{role}"]
         model = replace(self.model, dtype=dtype, hook_points=hook_points)
         live = LiveOrigin(model, {role: replace(self.corpora[role], count=count)}, self.capture)
