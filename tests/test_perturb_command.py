@@ -50,7 +50,7 @@ def no_number(name):
     pytest.fail(f"{name} is not JSON")
 
 
-def test_by_default_the_papers_prompt_into_numbered_folders(run, monkeypatch, capsys):
+def test_by_default_the_papers_prompt_into_numbered_folders(tested, run, monkeypatch, capsys):
     monkeypatch.setattr(lightning.Trainer, "__init__", lambda *_, **__: pytest.fail("there is a trainer"))
     monkeypatch.setattr(AutoencoderModule, "training_step", lambda *_: pytest.fail("it is trained again"))
     before = stamps(run)
@@ -66,6 +66,10 @@ def test_by_default_the_papers_prompt_into_numbered_folders(run, monkeypatch, ca
     figures = {"dose_response.png", "perturbation_field.png", "recovery.png", "recovery_by_step.png"}
     files = {f"perturb-{number}/{file}" for number in (1, 2) for file in ("perturbation.nc", "metrics.json")}
     assert after.keys() - before.keys() == files | {f"perturb-1/figures/{name}" for name in figures}
+    assert {path.name for path in run.iterdir()} - {path.name for path in tested[1].iterdir()} == {
+        "perturb-1",
+        "perturb-2",
+    }
     found = read(run / "perturb-1")
     assert found.attrs["prompt"] == PROMPT
     assert found.attrs["prompts"] == 1
@@ -113,8 +117,11 @@ def test_what_is_asked_for(perturb):
     assert {"kl", "kl_random", "kl_mean", "dose_kl"} <= set(found)
     np.testing.assert_array_equal(np.isfinite(found["kl"]), True)  # the last sublayer has a next token, too
     np.testing.assert_array_equal(np.isnan(found["recovery_untrained_mean"]), [False, True])
-    assert found["recovery_untrained_mean"].values[0] != found["recovery_mean"].values[0]
-    mean = perturb(*asked[:-1], "mean", "--extent", "-1", "1.5", "-2", "2")
+    # the tiny model was drawn as an untrained one is with the seed 0, so the control is the model itself
+    np.testing.assert_allclose(found["recovery_untrained_mean"][0], found["recovery_mean"][0], rtol=1e-5)
+    words = ["--extent", "-1", "1.5", "-2", "2", "--untrained=true", "--data.seed=3"]
+    mean = perturb(*asked[:-1], "mean", *words)
+    assert not np.isclose(mean["recovery_untrained_mean"][0], mean["recovery_mean"][0], rtol=1e-3)
     assert not np.allclose(found["recovery"][0], mean["recovery"][0], rtol=1e-3)
 
 
@@ -175,3 +182,14 @@ def test_what_is_there_is_left_as_it_is(tested, tmp_path, capsys, monkeypatch, n
     assert main(["perturb", f"--run_dir={tested[1]}", *FEW, f"--out={taken}"]) == 2
     assert capsys.readouterr().err == f"error: --out {taken}: is there already; name a new folder\n"
     assert stamps(tmp_path) == before
+
+
+def test_a_full_disk_leaves_nothing(tested, tmp_path, monkeypatch, capsys):
+    def write_figures(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("rs_cae.record.write_figures", write_figures)
+    assert main(["perturb", f"--run_dir={tested[1]}", *FEW, f"--out={tmp_path / 'out'}"]) == 2
+    error = capsys.readouterr().err
+    assert error == f"error: --out {tmp_path / 'out'}: results cannot be written: [Errno 28] No space left on device\n"
+    assert list(tmp_path.iterdir()) == []

@@ -228,6 +228,7 @@ def _write(record: Record, out: Path) -> None:
         record.write(temporary, temporary / "figures", temporary / "metrics.json")
         temporary.replace(folder)
     except OSError as error:
+        shutil.rmtree(temporary, ignore_errors=True)
         raise InputError("--out", out, f"results cannot be written: {error}") from error
     record.print_table("Perturbed streams")
     for headline in record.headlines.values():
