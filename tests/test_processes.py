@@ -46,6 +46,14 @@ def data(place: Path) -> list[str]:
 
 def fitting(place: Path) -> list[str]:
     few = ["--trainer.max_epochs=3", "--trainer.enable_progress_bar=false", "--data.batch_size=33"]
+    few += [
+        "--dynamics.surrogates=99",
+        "--dynamics.bootstrap=99",
+        "--dynamics.mi_halves=4",
+        "--dynamics.mi_samples=300",
+    ]
+    few += ["--curvature.draws=99", "--curvature.bootstrap=99"]
+    few += ["--intrinsic_dimension.halves=4", "--intrinsic_dimension.samples=300"]
     few += ["--perturbation.texts=11", "--perturbation.grid=4", "--perturbation.bootstrap=39"]  # one has a text more
     # of a PCA to begin with, gradients are rounding alone, of which AdamW makes steps: 1e-4 of the losses
     return ["fit", *data(place), *few, "--model.init=random", "--test_after=true"]
