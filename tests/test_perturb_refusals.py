@@ -9,26 +9,32 @@ from workplace import stamps
 from rs_cae.cli import main
 
 
-@pytest.fixture
-def here(tested, tmp_path, monkeypatch):
-    """A working folder with the run, another model of the same shape, and things that are wrong."""
-    place, run_dir = tested
-    monkeypatch.chdir(tmp_path)
-    shutil.copytree(run_dir, "run")
-    shutil.copytree(place.model, "other")
-    shutil.copytree(run_dir, "untrained")
+@pytest.fixture(scope="module")
+def prepared(tested, tmp_path_factory):
+    """A folder with the run, another model of the same shape, and things that are wrong."""
+    (place, run_dir), folder = tested, tmp_path_factory.mktemp("refusals")
+    shutil.copytree(run_dir, folder / "run")
+    shutil.copytree(place.model, folder / "other")
+    shutil.copytree(run_dir, folder / "untrained")
     for name, trained in (("run.json", '"data.random_init": false'), ("config.yaml", "random_init: false")):
-        content = (tmp_path / "untrained" / name).read_text()
+        content = (run_dir / name).read_text()
         assert content.count(trained) == 1
-        (tmp_path / "untrained" / name).write_text(content.replace(trained, trained.replace("false", "true")))
-    (tmp_path / "empty.txt").write_text("\n  \n")
-    (tmp_path / "long.txt").write_text("short enough\n" + "many words " * 100)
-    (tmp_path / "latin.txt").write_bytes("größer".encode("latin-1"))
-    (tmp_path / "damaged.ckpt").write_bytes((run_dir / "checkpoints" / "best.ckpt").read_bytes()[:-3000])
-    (tmp_path / "text.ckpt").write_text("no checkpoint")
-    content = torch.load(run_dir / "checkpoints" / "best.ckpt", weights_only=True)
-    torch.save({**content, "module": "SomebodyElses"}, "foreign.ckpt")
-    return tmp_path
+        (folder / "untrained" / name).write_text(content.replace(trained, trained.replace("false", "true")))
+    (folder / "empty.txt").write_text("\n  \n")
+    (folder / "long.txt").write_text("short enough\n" + "many words " * 100)
+    (folder / "latin.txt").write_bytes("größer".encode("latin-1"))
+    best = run_dir / "checkpoints" / "best.ckpt"
+    (folder / "damaged.ckpt").write_bytes(best.read_bytes()[:-3000])
+    (folder / "text.ckpt").write_text("no checkpoint")
+    torch.save({**torch.load(best, weights_only=True), "module": "SomebodyElses"}, folder / "foreign.ckpt")
+    return folder
+
+
+@pytest.fixture
+def here(prepared, monkeypatch):
+    """It as the working folder."""
+    monkeypatch.chdir(prepared)
+    return prepared
 
 
 CASES = [

@@ -6,7 +6,9 @@ import numpy as np
 import pytest
 from workplace import contents, quietly, stamps
 
+from rs_cae.callbacks import PerturbationField
 from rs_cae.cli import main
+from rs_cae.errors import InputError
 from rs_cae.results import open_dataset
 
 
@@ -57,13 +59,24 @@ def test_layer_by_layer_streams_are_not_displaced(test_again):
     assert {path.name for path in (folder / "results").iterdir()} == {"latent.nc"}
 
 
+@pytest.mark.parametrize(
+    ("option", "value", "problem"),
+    [
+        ("grid", 1, "must be at least 2"),
+        ("texts", 0, "must be at least 1"),
+        ("steps", 0, "must be at least 1"),
+        ("bootstrap", 38, "must be at least 39"),
+        ("seed", -1, "must be at least 0"),
+        ("seed", 2**32, r"must be below 2\^32"),
+    ],
+)
+def test_numbers_that_cannot_be_are_refused(option, value, problem):
+    with pytest.raises(InputError, match=f"--perturbation.{option} {value}: {problem}"):
+        PerturbationField(**{option: value})
+
+
 BAD = {
     "grid=1": "must be at least 2",
-    "texts=0": "must be at least 1",
-    "steps=0": "must be at least 1",
-    "bootstrap=38": "must be at least 39",
-    "seed=-1": "must be at least 0",
-    "seed=4294967296": "must be below 2^32",
     "offplane=drop": "expected one of mean, keep",
     "layers=[0,3]": "the model has layers 0 to 2",
     "layers=[-1]": "the model has layers 0 to 2",
