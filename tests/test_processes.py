@@ -113,6 +113,7 @@ def single(place):
     return place / "one"
 
 
+@pytest.mark.slow
 def test_two_processes_train_on_the_same_batches_and_test_each_sample_once(place, single):
     run(place, "-m", "rs_cae", *fitting(place), *cached(place), "--run_dir=two", "--trainer.devices=2", BAR)
     for one, other in zip(losses(single), losses(place / "two"), strict=True):
