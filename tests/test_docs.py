@@ -96,7 +96,7 @@ def test_the_commands_of_a_page_run(page, place, monkeypatch):
     monkeypatch.chdir(place)
     monkeypatch.setenv("WANDB_MODE", "offline")
     ran = [command for command in COMMANDS[page] if not any(name in command for name in (*NEEDS_HUB, "sweep"))]
-    assert len(ran) >= 2
+    assert ran
     for command in ran:
         words = shlex.split(command, comments=True)
         quick = [*FEW.get(words[0], []), *QUIET.get(words[0], [])]
