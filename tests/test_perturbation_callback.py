@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 
+from rs_cae.callbacks.perturbation.callback import _one_of_each
 from rs_cae.modules import load_reducer
 from rs_cae.results import open_dataset
 from rs_cae.stream import LanguageModelSpec, find_hook_points
@@ -167,3 +168,9 @@ def test_few_texts_are_some_of_them(tested, test_again):
     ]
     assert len(pairs) == 1
     assert pairs != [(0, 1)]  # drawn, and not the first
+
+
+def test_of_each_text_the_first_sample_in_the_drawn_order_is_taken():
+    numbers, text_of = torch.tensor([4, 0, 5, 2, 1, 3]), torch.tensor([0, 0, 1, 1, 2, 2])
+    assert _one_of_each(numbers, text_of).tolist() == [4, 0, 2]
+    assert len(_one_of_each(torch.arange(200_000), torch.arange(200_000) // 50)) == 4000

@@ -148,9 +148,9 @@ def _language_model_of(data: TrajectoryDataModule) -> LanguageModel | None:
 
 def _one_of_each(numbers: Tensor, text_of: Tensor) -> Tensor:
     """Of sample numbers, the first of each text."""
-    texts = text_of[numbers]
-    first = (texts[:, None] == texts).int().argmax(dim=1)
-    return numbers[first == torch.arange(len(numbers))]
+    texts, order = text_of[numbers].sort(stable=True)
+    first = torch.cat([torch.ones(1, dtype=torch.bool), texts.diff() != 0])
+    return numbers[order[first].sort().values]
 
 
 def _own(numbers: Tensor) -> Tensor:
