@@ -13,7 +13,7 @@ FLOORS = [
     {"data", "record", "run_folder", "teleport"},
     {"modules"},
     {"callbacks"},
-    set(),
+    {"report"},
     {"commands", "cli", "__main__", "__init__"},
 ]
 FLOOR_OF = {name: floor for floor, names in enumerate(FLOORS) for name in names}
