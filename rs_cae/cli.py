@@ -1,7 +1,6 @@
 """The command line: Lightning's, with runs that live in one folder and one clear line for bad input."""
 
 import sys
-from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -9,13 +8,11 @@ import yaml
 from jsonargparse import set_parsing_settings
 from lightning import Trainer
 from lightning.fabric.utilities.exceptions import MisconfigurationException
-from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
-from lightning.pytorch.loggers import CSVLogger, Logger
 
 from rs_cae import processes
-from rs_cae.callbacks import ANALYSES, ReadTokens, RunRecord
-from rs_cae.callbacks.wandb_logger import finish, run_of_agent, wandb_logger
+from rs_cae.callbacks import ANALYSES
+from rs_cae.callbacks.wandb_logger import finish, run_of_agent
 from rs_cae.commands import cache, perturb, report, sweep, verify
 from rs_cae.commands.checks import refuse_unfit_analyses, refuse_unfit_trainer
 from rs_cae.commands.joining import Joined, join_run
@@ -23,10 +20,11 @@ from rs_cae.commands.messages import constructor_problem
 from rs_cae.commands.notices import silence
 from rs_cae.commands.parser import OneLineParser
 from rs_cae.commands.provenance import attributes_of, identity_of
+from rs_cae.commands.trainer import callbacks_of, devices_of, loggers_of
 from rs_cae.data import TrajectoryDataModule
 from rs_cae.errors import InputError
 from rs_cae.modules import ReducerModule
-from rs_cae.run_folder import RunFolder
+from rs_cae.run_folder import RunFolder, new_run_path
 
 DEFAULT_MODEL = "rs_cae.modules.AutoencoderModule"
 TRAINER_DEFAULTS = {"max_epochs": 40, "num_sanity_val_steps": 0, "enable_model_summary": False, "log_every_n_steps": 10}
@@ -87,7 +85,7 @@ class RunCLI(LightningCLI):
             default=list(ANALYSES),
             help="What a test asks; all by default, though not all of it depends on the reducer.",
         )
-        parser.add_argument("--report", type=bool, default=True, help="Draw figures at the end of a test.")
+        parser.add_argument("--report", type=bool, default=True, help="End a test with figures and report.html.")
         parser.add_argument("--wandb", type=bool, default=run_of_agent() is not None, help=WANDB_HELP)
         for name, analysis in ANALYSES.items():
             parser.add_lightning_class_args(analysis, name)
@@ -107,7 +105,7 @@ class RunCLI(LightningCLI):
                 raise InputError("--analyses", name, f"expected some of {', '.join(ANALYSES)}")
         self.identity = identity_of(options)
         given = Path(options.run_dir) if options.run_dir else None
-        self.folder = RunFolder(given or self.joined.folder or _new_run_path(options.model.class_path))
+        self.folder = RunFolder(given or self.joined.folder or new_run_path(options.model.class_path, run_of_agent()))
         if processes.launched_rank() == 0:
             self.folder.check(self.identity)
 
@@ -126,28 +124,18 @@ class RunCLI(LightningCLI):
         """Add the loggers, the checkpoints and the record of the run."""
         settings = self._get(self.config_init, "trainer")
         options = self.config[self.subcommand]
-        loggers = [logger for logger in _as_list(settings.get("logger")) if isinstance(logger, Logger)]
-        loggers.append(CSVLogger(self.folder.path / "logs", name=self.subcommand))
-        if options.wandb:
-            loggers.append(wandb_logger(self.folder.path))
+        loggers = loggers_of(settings.get("logger"), self.folder, self.subcommand, options.wandb)
         attributes = attributes_of(yaml.safe_load(self._run_config()), self.identity)
-        callbacks: list[Any] = [RunRecord(self.folder, attributes, options.report), ReadTokens()]
-        if self.subcommand == "fit":
-            checkpoints = self.folder.checkpoints
-            for name, monitor in (("best", "val/best_loss"), ("last", None)):
-                callbacks.append(ModelCheckpoint(checkpoints, name, monitor, enable_version_counter=False))
-        self.trainer_defaults["callbacks"] = callbacks
-        accelerator = settings.get("accelerator")
-        if isinstance(accelerator, str):
-            keywords["accelerator"] = processes.accelerator(accelerator)
-        launched = processes.as_launched(settings.get("devices"), settings.get("num_nodes"))
-        keywords["devices"], keywords["num_nodes"] = launched
-        keywords["use_distributed_sampler"] = False  # it pads; the data module's batches are shared out as they are
+        self.trainer_defaults["callbacks"] = callbacks_of(
+            self.folder, attributes, options.report, fits=self.subcommand == "fit"
+        )
+        keywords |= devices_of(settings)
         try:
             where = str(self.folder.path)
             trainer: Any = super().instantiate_trainer(logger=loggers, default_root_dir=where, **keywords)
         except (MisconfigurationException, ValueError) as error:
-            raise InputError("--trainer", f"(accelerator {accelerator}, devices {launched[0]})", str(error)) from error
+            given = f"(accelerator {settings.get('accelerator')}, devices {keywords['devices']})"
+            raise InputError("--trainer", given, str(error)) from error
         left_out = [kind for name, kind in ANALYSES.items() if name not in options.analyses]
         trainer.callbacks = [callback for callback in trainer.callbacks if type(callback) not in left_out]
         return trainer
@@ -189,21 +177,6 @@ class RunCLI(LightningCLI):
         parser = self._parser(self.subcommand)
         content = yaml.safe_load(parser.dump(self.config[self.subcommand], skip_none=False))
         return yaml.safe_dump({k: v for k, v in content.items() if k not in NOT_PART_OF_A_RUN}, sort_keys=False)
-
-
-def _new_run_path(class_path: str) -> Path:
-    name = class_path.rpartition(".")[2].removesuffix("Module").lower()
-    words = f"{datetime.now():%Y%m%d-%H%M%S}", name, run_of_agent()  # several agents may start in the same second
-    path = base = Path("runs") / "-".join(word for word in words if word)
-    attempt = 1
-    while path.exists():
-        attempt += 1
-        path = base.with_name(f"{base.name}-{attempt}")
-    return path
-
-
-def _as_list(value: Any) -> list[Any]:
-    return value if isinstance(value, list) else [value]
 
 
 def main(arguments: list[str]) -> int:

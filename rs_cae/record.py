@@ -6,11 +6,15 @@ from pathlib import Path
 from typing import Any
 
 import xarray as xr
+from rich import box
 from rich.console import Console
 from rich.table import Table
 
 from rs_cae.atomic_files import write_json
-from rs_cae.results import Findings, Headline, headlines_as_json, write_dataset, write_figures
+from rs_cae.results import Findings, Headline, headlines_as_json, write_dataset
+
+WITHOUT = "_without_embedding"
+"""How the name of a headline ends that leaves the embedding's transition out."""
 
 
 class Record:
@@ -18,7 +22,6 @@ class Record:
 
     Args:
         attributes: Strings and numbers that every dataset carries: model, corpora, versions, seed, settings.
-        draw: Whether to draw figures of what is found.
 
     Attributes:
         datasets: By name.
@@ -26,9 +29,8 @@ class Record:
         notes: Attributes that were found.
     """
 
-    def __init__(self, attributes: Mapping[str, str | int | float], draw: bool = True) -> None:
+    def __init__(self, attributes: Mapping[str, str | int | float]) -> None:
         self.attributes = attributes
-        self.draw = draw
         self.clear()
 
     def clear(self) -> None:
@@ -56,34 +58,42 @@ class Record:
         """Add a headline number."""
         self.headlines[name] = headline
 
-    def write(self, results: Path, figures: Path, metrics: Path) -> None:
+    def described(self) -> dict[str, xr.Dataset]:
+        """The datasets, each with all attributes."""
+        attributes = {**self.attributes, **self.notes}
+        return {name: dataset.assign_attrs(attributes) for name, dataset in self.datasets.items()}
+
+    def write(self, results: Path, metrics: Path) -> None:
         """Write everything, into folders that are there.
 
         Args:
             results: Takes the datasets.
-            figures: Takes the figures, if any are to be drawn.
             metrics: The file of the headline numbers.
 
         Raises:
             OSError: If something cannot be written.
         """
-        attributes = {**self.attributes, **self.notes}
-        described = {name: dataset.assign_attrs(attributes) for name, dataset in self.datasets.items()}
-        for name, dataset in described.items():
+        for name, dataset in self.described().items():
             write_dataset(results / f"{name}.nc", dataset)
-        if self.draw:
-            write_figures(figures, described)
         write_json(metrics, headlines_as_json(self.headlines))
 
     def print_table(self, title: str) -> None:
-        """Print the headline numbers."""
-        table = Table("", "value", "95 % interval", "null", "p", title=title, title_justify="left")
-        for name, line in self.headlines.items():
-            known = line.low is not None and line.high is not None and math.isfinite(line.low + line.high)
-            interval = f"{line.low:.4g} to {line.high:.4g}" if known else ""
-            null = "" if line.null is None or math.isnan(line.null) else f"{line.null:.4g}"
-            unit = "" if line.unit == "1" else f" {line.unit}s"
+        """Print the headline numbers, but for those that leave the embedding's transition out: the files have them."""
+        names = [name for name in self.headlines if not name.endswith(WITHOUT)]
+        table = Table("", "value [95 %]", "null", "p", box=box.SIMPLE_HEAD, title=title, title_justify="left")
+        for name in names:
+            line = self.headlines[name]
             p = "" if line.p is None or math.isnan(line.p) else f"{line.p:.2g}"
-            value = "not known" if math.isnan(line.value) else f"{line.value:.4g}{unit}"
-            table.add_row(name.replace("_", " "), value, interval, null, p)
+            null = "" if line.null is None or math.isnan(line.null) else f"{line.null:.3g}"
+            table.add_row(name.replace("_", " "), _with_interval(line), null, p)
         Console().print(table)
+        if len(names) < len(self.headlines):
+            print(f"and {len(self.headlines) - len(names)} without the embedding's transition, in metrics.json")
+
+
+def _with_interval(line: Headline) -> str:
+    if math.isnan(line.value):
+        return "not known"
+    known = line.low is not None and line.high is not None and math.isfinite(line.low + line.high)
+    unit = {"1": "", "degree": "°"}.get(line.unit, f" {line.unit}s")
+    return f"{line.value:.3g}" + (f" [{line.low:.3g}, {line.high:.3g}]" if known else "") + unit

@@ -1,18 +1,14 @@
 """What a test leaves behind: xarray datasets under ``RUN_DIR/results`` and headline numbers in ``metrics.json``."""
 
 import math
-from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import xarray as xr
-from matplotlib.figure import Figure
 from torch import Tensor
 
-from rs_cae.figures.catalogue import drawable
-from rs_cae.figures.style import Control
 from rs_cae.sublayers import SublayerLayout
 
 
@@ -48,18 +44,6 @@ def depth_coordinates(layout: SublayerLayout) -> dict[str, tuple[str, list[Any]]
         "transition": ("transition", layout.transition_labels),
         "kind": ("transition", layout.transition_kinds),
     }
-
-
-class ControlRun(NamedTuple):
-    """Another run that figures show in grey.
-
-    Attributes:
-        label: What it is, such as ``untrained``.
-        datasets: Its results, by name.
-    """
-
-    label: str
-    datasets: Mapping[str, xr.Dataset]
 
 
 @dataclass
@@ -131,51 +115,6 @@ def write_dataset(path: Path, dataset: xr.Dataset) -> None:
     encoding = {name: {"zlib": True, "complevel": 4} for name, data in dataset.data_vars.items() if data.ndim}
     dataset.to_netcdf(temporary, engine="h5netcdf", encoding=encoding)
     temporary.replace(path)
-
-
-def write_figures(folder: Path, datasets: Mapping[str, xr.Dataset], controls: Sequence[ControlRun] = ()) -> list[str]:
-    """Draw every figure whose variables are there.
-
-    Args:
-        folder: Holds ``NAME.png`` of each.
-        datasets: By name.
-        controls: Other runs, drawn in grey behind.
-
-    Returns:
-        Their names.
-    """
-    drawings = drawable(datasets)
-    for name, drawing in drawings.items():
-        beside = [Control(label, held[drawing.dataset]) for label, held in controls if drawing.dataset in held]
-        dataset = datasets[drawing.dataset]
-        write_figure(folder / f"{name}.png", drawing.draw(dataset, beside), dataset)
-    return list(drawings)
-
-
-def write_figure(path: Path, figure: Figure, dataset: xr.Dataset) -> None:
-    """Write a figure, whole or not at all, and below it where its dataset comes from."""
-    figure.supxlabel(_provenance_line(dataset), fontsize=6, color="0.4", x=0.99, ha="right")
-    temporary = path.with_name(f".{path.name}")
-    figure.savefig(temporary)
-    temporary.replace(path)
-
-
-def control_label(attributes: Mapping[str, Any]) -> str:
-    """What makes a run a control, by a dataset's attributes: untrained weights, shuffled tokens; empty if nothing."""
-    marks = {"random_init": "untrained", "shuffle_tokens": "shuffled tokens"}
-    return ", ".join(label for name, label in marks.items() if attributes.get(name))
-
-
-def _provenance_line(dataset: xr.Dataset) -> str:
-    """Which model read which texts, and how many samples or runs there are."""
-    attributes = dataset.attrs
-    what = [
-        str(attributes.get("language_model", "")),
-        control_label(attributes),
-        str(attributes.get("prompts_source") or attributes.get("test_corpus", "")),
-    ]
-    counts = [f"{dataset.sizes[kind]} {kind}s" for kind in ("sample", "run") if kind in dataset.sizes]
-    return " · ".join(part for part in [*what, *counts] if part)
 
 
 def open_dataset(run_dir: Path | str, name: str) -> xr.Dataset:

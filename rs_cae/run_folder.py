@@ -2,6 +2,7 @@
 
 import json
 import os
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ class RunFolder:
         self.results = path / "results"
         self.figures = path / "figures"
         self.metrics = path / "metrics.json"
+        self.report = path / "report.html"
 
     def check(self, identity: dict[str, Any]) -> None:
         """Make sure that this run may write here, before anything is written.
@@ -74,3 +76,20 @@ def refuse_unwritable(option: str, path: Path) -> None:
         raise InputError(option, path, f"{existing} is not a folder")
     if not os.access(existing, os.W_OK):
         raise InputError(option, path, f"{existing} cannot be written to")
+
+
+def new_run_path(class_path: str, agent: str | None) -> Path:
+    """The folder of a run that was given none: by the time and its reducer, and there is nothing yet.
+
+    Args:
+        class_path: Of the reducer's module.
+        agent: What tells runs apart that several agents start in the same second; None if no agent does.
+    """
+    name = class_path.rpartition(".")[2].removesuffix("Module").lower()
+    words = f"{datetime.now():%Y%m%d-%H%M%S}", name, agent
+    path = base = Path("runs") / "-".join(word for word in words if word)
+    attempt = 1
+    while path.exists():
+        attempt += 1
+        path = base.with_name(f"{base.name}-{attempt}")
+    return path

@@ -75,7 +75,7 @@ def recorded(results, folder=None, texts=None, sublayers=None, points=GRID, draw
         injections=[SimpleNamespace(sublayer=s, steps=min(STEPS, SUBLAYERS - 1 - s)) for s in sublayers],
         reducer=SimpleNamespace(latent_names=[f"PC {axis + 1}" for axis in range(results["latents"].shape[-1])]),
     )
-    record = Record({"model": "none"}, draw=False)
+    record = Record({"model": "none"})
     texts = torch.arange(prompts) if texts is None else texts
     teleports = SimpleNamespace(way="prefix kept", reason="")
     record_study(record, study, PromptBootstrap(texts, draws, 0), LAYOUT, teleports)

@@ -28,7 +28,7 @@ def run(tested, tmp_path):
 def perturb(tested, tmp_path, monkeypatch):
     """Runs the command on the run's best checkpoint, without figures; gives back what it would write."""
     written = []
-    monkeypatch.setattr("rs_cae.record.write_figures", lambda *_: None)
+    monkeypatch.setattr("rs_cae.commands.perturb.write_report", lambda *_: None)
     monkeypatch.setattr("rs_cae.record.write_dataset", lambda _, dataset: written.append(dataset))  # the slowest part
 
     def command(*words):
@@ -59,13 +59,14 @@ def test_by_default_the_papers_prompt_into_numbered_folders(tested, run, monkeyp
     assert "llama: the prompt \"I'm sorry, Dave. I'm afraid I can't do that.\" of" in printed
     assert " at L00.attn, L01.attn, L02.attn" in printed
     assert f"results: {run / 'perturb-1' / 'perturbation.nc'}" in printed
-    monkeypatch.setattr("rs_cae.record.write_figures", lambda *_: None)
+    monkeypatch.setattr("rs_cae.commands.perturb.write_report", lambda *_: None)
     assert main(["perturb", f"--ckpt_path={run / 'checkpoints' / 'best.ckpt'}", *FEW]) == 0
     after = stamps(run)
     assert {name: stamp for name, stamp in after.items() if not name.startswith("perturb-")} == before
-    figures = {"dose_response.png", "perturbation_field.png", "recovery.png", "recovery_by_step.png"}
+    names = ("dose_response", "perturbation_field", "recovery", "recovery_by_step")
+    figures = {f"figures/{name}.{ending}" for name in names for ending in ("png", "pdf")}
     files = {f"perturb-{number}/{file}" for number in (1, 2) for file in ("perturbation.nc", "metrics.json")}
-    assert after.keys() - before.keys() == files | {f"perturb-1/figures/{name}" for name in figures}
+    assert after.keys() - before.keys() == files | {f"perturb-1/{name}" for name in {*figures, "report.html"}}
     assert {path.name for path in run.iterdir()} - {path.name for path in tested[1].iterdir()} == {
         "perturb-1",
         "perturb-2",
@@ -185,10 +186,10 @@ def test_what_is_there_is_left_as_it_is(tested, tmp_path, capsys, monkeypatch, n
 
 
 def test_a_full_disk_leaves_nothing(tested, tmp_path, monkeypatch, capsys):
-    def write_figures(*_):
+    def write_report(*_):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("rs_cae.record.write_figures", write_figures)
+    monkeypatch.setattr("rs_cae.commands.perturb.write_report", write_report)
     assert main(["perturb", f"--run_dir={tested[1]}", *FEW, f"--out={tmp_path / 'out'}"]) == 2
     error = capsys.readouterr().err
     assert error == f"error: --out {tmp_path / 'out'}: results cannot be written: [Errno 28] No space left on device\n"

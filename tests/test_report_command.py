@@ -8,7 +8,8 @@ from workplace import stamps
 
 from rs_cae.cli import main
 from rs_cae.figures.catalogue import FIGURES
-from rs_cae.results import control_label, open_dataset
+from rs_cae.report.drawing import control_label
+from rs_cae.results import open_dataset
 
 
 @pytest.fixture(scope="module")

@@ -1,15 +1,22 @@
 """Keeps what a test finds, datasets and headline numbers, and writes it, with figures, when the test has ended."""
 
 import shutil
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
+import xarray as xr
 from lightning import Callback, LightningModule, Trainer
 from lightning.pytorch.loggers import WandbLogger
-from rich.console import Console
 
+from rs_cae.atomic_files import replaced_folder
 from rs_cae.errors import InputError
 from rs_cae.record import Record
+from rs_cae.results import headlines_as_json
 from rs_cae.run_folder import RunFolder
+
+Present = Callable[[Path, Mapping[str, xr.Dataset], Mapping[str, Mapping[str, Any]]], object]
+"""Shows a run: given its folder, its datasets and its headlines as ``metrics.json`` has them."""
 
 
 class RunRecord(Record, Callback):
@@ -20,12 +27,15 @@ class RunRecord(Record, Callback):
     Args:
         folder: The run's folder.
         attributes: See ``Record``.
-        draw: Whether to draw figures of what is found.
+        present: Shows what was found once it is written, if it is to be shown.
     """
 
-    def __init__(self, folder: RunFolder, attributes: dict[str, str | int | float], draw: bool = True) -> None:
-        super().__init__(attributes, draw)
+    def __init__(
+        self, folder: RunFolder, attributes: dict[str, str | int | float], present: Present | None = None
+    ) -> None:
+        super().__init__(attributes)
         self.folder = folder
+        self.present = present
 
     @staticmethod
     def of(trainer: Trainer) -> "RunRecord":
@@ -54,6 +64,8 @@ class RunRecord(Record, Callback):
             return
         try:
             self._replace()
+            if self.present is not None:
+                self.present(self.folder.path, self.described(), headlines_as_json(self.headlines))
         except OSError as error:
             raise InputError("--run_dir", self.folder.path, f"results cannot be written: {error}") from error
         for logger in trainer.loggers:
@@ -65,34 +77,17 @@ class RunRecord(Record, Callback):
         """Print the table, below the finished progress bar."""
         if stage == "test" and trainer.is_global_zero and self.headlines:
             self.print_table("Test")
-            console = Console()
             if self.notes.get("outlier_samples"):
-                console.print(f"outliers by their norm: {self.notes['outlier_samples']} test samples")
-            console.print(f"results: {self.folder.results}\nfigures: {self.folder.figures}", soft_wrap=True)
+                print(f"outliers by their norm: {self.notes['outlier_samples']} test samples")
+            print(f"results: {self.folder.results}")
+            if self.folder.report.is_file():
+                print(f"report: {self.folder.report}")
 
     def _replace(self) -> None:
-        """Write beside what an earlier test has left, and put it in its place when all is written."""
-        results, figures = _fresh(self.folder.results), _fresh(self.folder.figures)
+        """Put results in the place of an earlier test's; what shows those is out of date."""
         metrics = self.folder.metrics.with_name(f".{self.folder.metrics.name}.new")
-        self.write(results, figures, metrics)
-        _exchange(results, self.folder.results)
-        _exchange(figures, self.folder.figures)
+        with replaced_folder(self.folder.results) as results:
+            self.write(results, metrics)
         metrics.replace(self.folder.metrics)
-
-
-def _fresh(folder: Path) -> Path:
-    """An empty folder beside the one that it will replace."""
-    temporary = folder.with_name(f".{folder.name}.partial")
-    shutil.rmtree(temporary, ignore_errors=True)
-    temporary.mkdir(parents=True)
-    return temporary
-
-
-def _exchange(new: Path, folder: Path) -> None:
-    """Put the new folder in the other's place; should it die between the renames, the old one is beside it."""
-    old = folder.with_name(f".{folder.name}.old")
-    shutil.rmtree(old, ignore_errors=True)
-    if folder.exists():
-        folder.replace(old)
-    new.replace(folder)
-    shutil.rmtree(old, ignore_errors=True)
+        shutil.rmtree(self.folder.figures, ignore_errors=True)
+        self.folder.report.unlink(missing_ok=True)

@@ -25,6 +25,8 @@ from rs_cae.errors import InputError
 from rs_cae.modules.checkpoints import load_reducer
 from rs_cae.record import Record
 from rs_cae.reducers import Reducer
+from rs_cae.report import write_report
+from rs_cae.results import headlines_as_json
 from rs_cae.run_folder import RunFolder, refuse_unwritable
 from rs_cae.stream.hookpoints import find_hook_points
 from rs_cae.stream.language_model import LanguageModelSpec, context_of
@@ -224,8 +226,9 @@ def _write(record: Record, out: Path) -> None:
     temporary = folder.with_name(f".{folder.name}.partial")
     try:
         shutil.rmtree(temporary, ignore_errors=True)
-        (temporary / "figures").mkdir(parents=True)
-        record.write(temporary, temporary / "figures", temporary / "metrics.json")
+        temporary.mkdir(parents=True)
+        record.write(temporary, temporary / "metrics.json")
+        write_report(temporary, record.described(), headlines_as_json(record.headlines))
         temporary.replace(folder)
     except OSError as error:
         shutil.rmtree(temporary, ignore_errors=True)
@@ -233,4 +236,4 @@ def _write(record: Record, out: Path) -> None:
     record.print_table("Perturbed streams")
     for headline in record.headlines.values():
         print(headline.sentence)
-    print(f"results: {out / 'perturbation.nc'}\nfigures: {out / 'figures'}")
+    print(f"results: {out / 'perturbation.nc'}\nreport: {out / 'report.html'}")

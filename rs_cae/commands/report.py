@@ -1,4 +1,4 @@
-"""``rs_cae report``: the figures of a run, with those of other runs in grey behind them."""
+"""``rs_cae report``: figures and a page of a run, with other runs beside it."""
 
 import json
 from collections.abc import Mapping
@@ -6,13 +6,13 @@ from pathlib import Path
 from typing import Any
 
 import xarray as xr
-from rich.console import Console
-from rich.table import Table
 
 from rs_cae.commands.parser import CommandParser
 from rs_cae.errors import InputError
 from rs_cae.figures.catalogue import FIGURES
-from rs_cae.results import ControlRun, control_label, open_dataset, write_figures
+from rs_cae.report import ShownRun, write_report
+from rs_cae.report.drawing import control_label
+from rs_cae.results import open_dataset
 from rs_cae.run_folder import RunFolder, refuse_unwritable
 
 
@@ -22,47 +22,29 @@ def run(arguments: list[str]) -> int:
     Returns:
         0.
     """
-    parser = CommandParser("report", "Draw the figures of a run again, with those of other runs in grey behind them.")
-    parser.add_argument("run_dir", type=Path, help="A run that was tested.")
+    about = "Draw the figures of a run and write its report.html again, with other runs beside it."
+    parser = CommandParser("report", about)
+    parser.add_argument("run_dir", type=Path, metavar="RUN_DIR", help="A run that was tested.")
     parser.add_controls("A tested run of the same depth, such as that of the untrained model")
     options = parser.parse_args(arguments)
     folder = RunFolder(options.run_dir)
-    datasets = _results("report", options.run_dir)
-    controls = [_control(path, datasets) for path in options.control]
+    shown = _read("report", options.run_dir)
+    controls = [_control(path, shown.datasets) for path in options.control]
     refuse_unwritable("report", folder.figures)
-    folder.figures.mkdir(exist_ok=True)
-    names = write_figures(folder.figures, datasets, controls)
-    _print_beside(options.run_dir, dict(zip(options.control, (label for label, _ in controls), strict=True)))
-    print(f"{len(names)} figures: {folder.figures}")
+    try:
+        names = write_report(folder.path, shown.datasets, shown.headlines, controls)
+    except OSError as error:
+        raise InputError("report", folder.path, f"cannot be written to: {error}") from error
     left_out = [name for name in FIGURES if name not in names]
+    print(f"{len(names)} figures: {folder.figures}")
     if left_out:
         print(f"not drawn, for want of their variables: {', '.join(left_out)}")
+    print(f"report: {folder.report}")
     return 0
 
 
-def _print_beside(run_dir: Path, controls: dict[Path, str]) -> None:
-    """Every headline of the run and of its controls, each with its own null in brackets."""
-    runs = {run_dir: "this run", **controls}
-    headlines = {path: _headlines(path) for path in runs}
-    table = Table("", *runs.values(), title="Headlines, in brackets their nulls", title_justify="left")
-    for name in headlines[run_dir]:
-        table.add_row(name.replace("_", " "), *(_cell(headlines[path].get(name)) for path in runs))
-    Console().print(table)
-
-
-def _headlines(path: Path) -> dict[str, Any]:
-    file = RunFolder(path).metrics
-    return json.loads(file.read_text()) if file.is_file() else {}
-
-
-def _cell(line: Mapping[str, Any] | None) -> str:
-    if line is None or line["value"] is None:
-        return ""
-    return f"{line['value']:.4g}" + ("" if line["null"] is None else f" ({line['null']:.4g})")
-
-
-def _results(option: str, path: Path) -> dict[str, xr.Dataset]:
-    """Every dataset of a run, by name."""
+def _read(option: str, path: Path) -> ShownRun:
+    """A run's results, called after its folder."""
     folder = RunFolder(path)
     if not folder.identity_file.is_file():
         raise InputError(option, path, "holds no run; give a run's folder")
@@ -70,15 +52,18 @@ def _results(option: str, path: Path) -> dict[str, xr.Dataset]:
     if not names:
         raise InputError(option, path, f"holds no results; `python -m rs_cae test --run_dir {path}` makes them")
     try:
-        return {name: open_dataset(path, name) for name in names}
+        datasets = {name: open_dataset(path, name) for name in names}
+        headlines: Mapping[str, Any] = json.loads(folder.metrics.read_text())
     except (OSError, ValueError) as error:
         raise InputError(option, path, f"its results cannot be read: {error}") from error
+    return ShownRun(path.resolve().name, datasets, headlines)
 
 
-def _control(path: Path, shown: dict[str, xr.Dataset]) -> ControlRun:
-    datasets = _results("--control", path)
-    for name in datasets.keys() & shown.keys():
-        held, wanted = datasets[name].sizes.get("sublayer"), shown[name].sizes.get("sublayer")
+def _control(path: Path, shown: Mapping[str, xr.Dataset]) -> ShownRun:
+    control = _read("--control", path)
+    for name in control.datasets.keys() & shown.keys():
+        held, wanted = control.datasets[name].sizes.get("sublayer"), shown[name].sizes.get("sublayer")
         if held and wanted and held != wanted:  # what is not along depth has none
             raise InputError("--control", path, f"has {held} sublayers, the run that is shown {wanted}")
-    return ControlRun(control_label(next(iter(datasets.values())).attrs) or path.name, datasets)
+    label = control_label(next(iter(control.datasets.values())).attrs)
+    return control._replace(label=label or control.label)

@@ -15,7 +15,8 @@ from rs_cae.commands.sweeping.sweep_file import SweepFile
 from rs_cae.errors import InputError
 from rs_cae.figures.style import Control
 from rs_cae.figures.sweep import draw_sweep
-from rs_cae.results import Findings, control_label, write_dataset, write_figure
+from rs_cae.report.drawing import control_label, write_figure
+from rs_cae.results import Findings, write_dataset
 
 CSV, DATASET = "sweep.csv", "sweep.nc"
 
@@ -80,9 +81,9 @@ def write_outcome(folder: Path, dataset: xr.Dataset, controls: Sequence[Control]
     """
     write_whole(folder / CSV, dataset.to_dataframe().to_csv().encode())
     write_dataset(folder / DATASET, dataset)
-    path = folder / f"{dataset.attrs['metric']}.png"
-    write_figure(path, draw_sweep(dataset, controls), dataset)
-    return path
+    name = str(dataset.attrs["metric"])
+    write_figure(folder / name, draw_sweep(dataset, controls), dataset)
+    return folder / f"{name}.png"
 
 
 def read_control(path: Path, sweep: SweepFile) -> Control:
