@@ -7,7 +7,7 @@ from linear_model import HOOK_POINTS, linear_model
 from rs_cae.dynamics.covariance import PrincipalAxes
 from rs_cae.reducers import PrincipalComponents
 from rs_cae.stream import find_hook_points
-from rs_cae.teleport import SIZES, FieldSpec, Injection, Teleports, field_at, grid_points
+from rs_cae.teleportation import SIZES, FieldSpec, Injection, Teleports, field_at, grid_points
 
 WIDTH, LAYERS, SUBLAYERS, STEPS = 6, 8, 16, 12
 IDS = torch.tensor([5, 9, 2])

@@ -9,7 +9,7 @@ from rs_cae.callbacks.perturbation.variables import MEASURES
 from rs_cae.record import Record
 from rs_cae.results import open_dataset
 from rs_cae.sublayers import SublayerLayout
-from rs_cae.teleport import SIZES, FieldSpec, grid_points
+from rs_cae.teleportation import SIZES, FieldSpec, grid_points
 
 GRID = grid_points(torch.tensor([[-1.0, 1.0], [-1.0, 1.0]], dtype=torch.float64), 9)
 LINE = grid_points(torch.tensor([[-1.0, 1.0]], dtype=torch.float64), 9)

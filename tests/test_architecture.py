@@ -10,7 +10,7 @@ ROOT = Path(__file__).resolve().parent.parent / "rs_cae"
 FLOORS = [
     {"sublayers", "errors", "atomic_files", "processes", "dynamics", "figures", "demo"},
     {"stream", "reducers", "metrics", "results"},
-    {"data", "record", "run_folder", "teleport"},
+    {"data", "record", "run_folder", "teleportation"},
     {"modules"},
     {"callbacks"},
     {"report"},

@@ -27,7 +27,7 @@ from scipy.special import softmax
 from scipy.stats import entropy
 
 from rs_cae.stream import find_hook_points
-from rs_cae.teleport import SIZES, FieldSpec, Study, Teleports
+from rs_cae.teleportation import SIZES, FieldSpec, Study, Teleports
 
 
 def in_plane(*blocks):

@@ -27,7 +27,7 @@ from linear_fields import (
 
 from rs_cae.callbacks.perturbation import PromptBootstrap
 from rs_cae.callbacks.perturbation.headlines import perturbation_headlines
-from rs_cae.teleport import MEASURES, SIZES, FieldSpec, Study
+from rs_cae.teleportation import MEASURES, SIZES, FieldSpec, Study
 
 
 def test_identities_correct_nothing():

@@ -10,7 +10,7 @@ from test_capture import hooks_of
 
 from rs_cae.stream import find_hook_points
 from rs_cae.stream.hooks import handing_on
-from rs_cae.teleport.intervene import KeptPrefix, WholePrompt
+from rs_cae.teleportation.intervene import KeptPrefix, WholePrompt
 
 KINDS = [KeptPrefix, WholePrompt]
 IDS = torch.tensor([0, 48, 81, 300, 7, 1020, 5, 77, 12])

@@ -13,7 +13,7 @@ from workplace import quietly, stamps
 from rs_cae.cli import main
 from rs_cae.modules import AutoencoderModule
 from rs_cae.results import open_dataset
-from rs_cae.teleport import PROMPT
+from rs_cae.teleportation import PROMPT
 
 FEW = ["--layers", "1", "--grid", "2", "--steps", "2", "--bootstrap", "39"]
 

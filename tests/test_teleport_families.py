@@ -7,7 +7,7 @@ import torch
 from tiny_models import FAMILIES, SLIDING, tiny_model
 
 from rs_cae.stream import TokenBatch, capture, find_hook_points
-from rs_cae.teleport.intervene import KeptPrefix, Teleports, WholePrompt
+from rs_cae.teleportation.intervene import KeptPrefix, Teleports, WholePrompt
 
 LENGTHS = (1, 2, 6, 8, 9, 23)
 """Tokens of a prompt: none before the last, and shorter, as long, longer than a window of 8."""

@@ -6,8 +6,8 @@ import torch
 
 from rs_cae.dynamics.covariance import PrincipalAxes
 from rs_cae.reducers import CompressingAutoencoder, PrincipalComponents
-from rs_cae.teleport import SIZES, Plane, grid_points, make_targets, principal_directions
-from rs_cae.teleport.targets import DIRECTIONS
+from rs_cae.teleportation import SIZES, Plane, grid_points, make_targets, principal_directions
+from rs_cae.teleportation.targets import DIRECTIONS
 
 WIDTH = 7
 

@@ -11,8 +11,8 @@ from test_intervene import IDS, KINDS, close, targets_for, teleporter_of
 from transformers.cache_utils import DynamicIndexedLayer, LinearAttentionLayer, QuantoQuantizedLayer
 
 from rs_cae.stream import find_hook_points
-from rs_cae.teleport.intervene import Teleports, WholePrompt
-from rs_cae.teleport.prefix import SharedLayer
+from rs_cae.teleportation.intervene import Teleports, WholePrompt
+from rs_cae.teleportation.prefix import SharedLayer
 
 
 @pytest.fixture

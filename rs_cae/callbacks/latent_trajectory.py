@@ -16,7 +16,7 @@ from rs_cae.metrics.samples import PerSample
 from rs_cae.modules import reducer_of
 from rs_cae.results import Findings, Headline, depth_coordinates
 from rs_cae.stream.trajectories import TrajectoryBatch
-from rs_cae.teleport import widened_range
+from rs_cae.teleportation import widened_range
 
 UNRELATED = "each sublayer has a latent space of its own"
 REMEDY = "see --latent_trajectory.align"

@@ -30,7 +30,7 @@ from rs_cae.results import headlines_as_json
 from rs_cae.run_folder import RunFolder, refuse_unwritable
 from rs_cae.stream.hookpoints import find_hook_points
 from rs_cae.stream.language_model import LanguageModelSpec, context_of
-from rs_cae.teleport import (
+from rs_cae.teleportation import (
     PROMPT,
     FieldSpec,
     Offplane,

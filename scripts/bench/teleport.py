@@ -25,7 +25,7 @@ from torch import Tensor, nn
 from transformers import LlamaConfig, LlamaForCausalLM
 
 from rs_cae.stream import find_hook_points
-from rs_cae.teleport.intervene import KeptPrefix, Teleports
+from rs_cae.teleportation.intervene import KeptPrefix, Teleports
 
 POINTS, STEPS, INJECTIONS = 100, 12, (0, 8, 16)  # before the attention of layers 0, 4 and 8
 MODELS = {24: (16, 512), 100: (32, 256)}  # layers and width by the prompt's tokens

@@ -18,7 +18,7 @@ from rs_cae.modules import reducer_of
 from rs_cae.stream.origins import LanguageModel
 from rs_cae.stream.trajectories import TrajectoryBatch
 from rs_cae.sublayers import SublayerLayout
-from rs_cae.teleport import (
+from rs_cae.teleportation import (
     FieldSpec,
     Offplane,
     Study,

@@ -11,7 +11,7 @@ from rs_cae.callbacks.perturbation.variables import PromptBootstrap, perturbatio
 from rs_cae.record import Record
 from rs_cae.results import depth_coordinates
 from rs_cae.sublayers import SublayerLayout
-from rs_cae.teleport import SIZES, Study, Teleports
+from rs_cae.teleportation import SIZES, Study, Teleports
 
 DATASET = "perturbation"
 

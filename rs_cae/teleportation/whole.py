@@ -7,7 +7,7 @@ from torch import nn
 
 from rs_cae.stream.capture import TOKENS_PER_BATCH
 from rs_cae.stream.tokens import TokenBatch
-from rs_cae.teleport.teleporter import Teleporter
+from rs_cae.teleportation.teleporter import Teleporter
 
 
 class WholePrompt(Teleporter):

@@ -10,9 +10,9 @@ from rs_cae.stream.capture import refuse_unreadable
 from rs_cae.stream.hookpoints import HookPoints
 from rs_cae.stream.language_model import context_of
 from rs_cae.stream.verify import BATCH_TOLERANCE
-from rs_cae.teleport.prefix import KeptPrefix
-from rs_cae.teleport.teleporter import Teleported, Teleporter
-from rs_cae.teleport.whole import WholePrompt
+from rs_cae.teleportation.prefix import KeptPrefix
+from rs_cae.teleportation.teleporter import Teleported, Teleporter
+from rs_cae.teleportation.whole import WholePrompt
 
 __all__ = ["KeptPrefix", "Teleported", "Teleporter", "Teleports", "WholePrompt"]
 

@@ -10,8 +10,8 @@ from torch.nn.functional import pad
 
 from rs_cae.dynamics.recovery import direction_distances, distances, kl_divergence, pooled_recovery, recovery
 from rs_cae.reducers.base import Reducer
-from rs_cae.teleport.targets import DIRECTIONS, SIZES, Offplane, Plane, Targets, make_targets
-from rs_cae.teleport.teleporter import Teleporter
+from rs_cae.teleportation.targets import DIRECTIONS, SIZES, Offplane, Plane, Targets, make_targets
+from rs_cae.teleportation.teleporter import Teleporter
 
 MEASURES = ("recovery", "recovery_direction", "recovery_plane")
 """By what the distance from the control is measured: in full width, of states divided by their norms, of latents."""

@@ -1,9 +1,9 @@
 """Teleports: the last token's residual stream set to other states, and where the model takes it from there."""
 
-from rs_cae.teleport.field import MEASURES, FieldSpec, Injection, field_at
-from rs_cae.teleport.intervene import Teleports
-from rs_cae.teleport.study import PROMPT, Study, injection_sublayers
-from rs_cae.teleport.targets import (
+from rs_cae.teleportation.field import MEASURES, FieldSpec, Injection, field_at
+from rs_cae.teleportation.intervene import Teleports
+from rs_cae.teleportation.study import PROMPT, Study, injection_sublayers
+from rs_cae.teleportation.targets import (
     SIZES,
     Offplane,
     Plane,
@@ -12,7 +12,7 @@ from rs_cae.teleport.targets import (
     principal_directions,
     widened_range,
 )
-from rs_cae.teleport.teleporter import Teleported, Teleporter
+from rs_cae.teleportation.teleporter import Teleported, Teleporter
 
 __all__ = [
     "MEASURES",

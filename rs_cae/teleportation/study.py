@@ -9,8 +9,8 @@ from rs_cae.errors import InputError
 from rs_cae.metrics.samples import PerSample
 from rs_cae.reducers.base import Reducer
 from rs_cae.sublayers import SublayerLayout
-from rs_cae.teleport.field import FieldSpec, Injection, field_at
-from rs_cae.teleport.teleporter import Teleporter
+from rs_cae.teleportation.field import FieldSpec, Injection, field_at
+from rs_cae.teleportation.teleporter import Teleporter
 
 LAYERS = (0, 7, 15, 23, 31)
 """Of 32, before which the paper displaces the stream."""

@@ -11,7 +11,7 @@ from transformers.cache_utils import CacheLayerMixin, DynamicLayer, DynamicSlidi
 from rs_cae.stream.hookpoints import HookPoints
 from rs_cae.stream.language_model import input_device
 from rs_cae.stream.tokens import TokenBatch
-from rs_cae.teleport.teleporter import Teleporter
+from rs_cae.teleportation.teleporter import Teleporter
 
 
 class SharedLayer(CacheLayerMixin):
