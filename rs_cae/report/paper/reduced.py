@@ -1,0 +1,186 @@
+"""The paper's Figures 3 and 4A to 4C: the reduced space of an autoencoder and of a PCA."""
+
+from functools import partial
+
+import numpy as np
+import xarray as xr
+
+from rs_cae.report.paper.judging import NOTHING, Claim, Condition, Judgement, Verdict, decide
+from rs_cae.report.paper.numbers import UNDEFINED, WITHOUT_EMBEDDING, Results, UntestableError, third_of
+
+LATENTS, COMPONENTS = 2, 100
+"""The paper's bottleneck, and its number of principal components."""
+
+LEAST_STEPS = 6
+"""With fewer, no order of the steps but the embedding's is rare enough for p = 0.05."""
+
+LATENT = "needs the analyses explained_variance and latent_trajectory, which `python -m rs_cae test` asks by default"
+CURVATURE = "needs the analysis curvature, which `python -m rs_cae test` asks unless --analyses leaves it out"
+AUTOENCODER = "needs an autoencoder: fit one with `--config configs/model/cae.yaml`"
+PCA = "needs a PCA: fit one with `--config configs/model/pca.yaml`"
+ALL_COMPONENTS = f"needs {COMPONENTS} kept components: fit with `--model.components {COMPONENTS}`"
+
+
+def is_curved(results: Results, of_pca: bool, name: str) -> Judgement:
+    """Turning angles of a path in the latent space, against the same steps in other orders.
+
+    Any path is curved whose steps do not all point one way. A smooth curve turns less from step to step than its steps
+    in another order do; what turns more goes to and fro.
+
+    Args:
+        results: Of the run.
+        of_pca: Whether the latents must be a PCA's; an autoencoder's if not.
+        name: Ends the names of headlines: empty for samples' paths.
+    """
+    curve = f"turning_angle{name or '_mean'}"
+    latent = _latent_of(results, of_pca)
+    results.variable("latent", curve)
+    apart = results.variable("latent", f"{curve}_null_within_kind").values
+    if latent.sizes["transition"] < LEAST_STEPS:
+        raise UntestableError(UNDEFINED)
+    whole, later = (results.number(f"latent_turning_angle{name}{end}") for end in ("", WITHOUT_EMBEDDING))
+    p = float(results.variable("latent", f"turning_angle{name}_p_within_kind"))
+    within = whole._replace(null=float(np.nanmean(apart)), p=p)
+    return decide(
+        f"turns by {whole.words} degrees a step; without the embedding {later.words}",
+        f"the same steps in another order {whole.null_words}; {later.null_words}; "
+        f"attention and MLP steps shuffled apart {within.null_words}",
+        [
+            Condition(not whole.above, "goes to and fro: it turns more sharply than its steps in another order"),
+            Condition(whole.below, "bends, but not otherwise than its steps in another order"),
+            Condition(later.below, "bends, but without the embedding not less than its steps in another order"),
+            Condition(within.below, "bends, but not less than with attention and MLP steps shuffled apart"),
+        ],
+        "bends gradually: it turns less from step to step than its steps in another order",
+    )
+
+
+def distances(results: Results) -> Judgement:
+    """Distances by depth, shown: it is not known to us what the paper finds in them."""
+    _latent_of(results, of_pca=False)
+    results.variable("latent", "layer_distance")
+    values, low, high, _ = results.curve("latent", "layer_distance")
+    first, last = (third_of([values, low, high, values], third) for third in (0, 2))
+    return Judgement(
+        f"{first.words} latent units a step in the first third of depth, {last.words} in the last",
+        NOTHING,
+        Verdict.NOT_TESTABLE,
+        "the paper shows a curve; in what we have of it nothing is said of its direction",
+    )
+
+
+def two_latents_explain(results: Results) -> Judgement:
+    """Explained variance of each sublayer's states about their mean, with the paper's bottleneck."""
+    _latent_of(results, of_pca=False)
+    bottleneck = results.variable("latent", "latents").sizes["latent"]
+    if bottleneck != LATENTS:
+        raise UntestableError(
+            f"needs {LATENTS} latents, here there are {bottleneck}: fit with `--model.bottleneck {LATENTS}`"
+        )
+    pooled = results.number("explained_variance_pooled")
+    values, low, high, _ = results.curve("latent", "explained_variance")
+    known = [values, low, high, np.full_like(values, pooled.null)]
+    first, last = third_of(known, 0), third_of(known, 2)
+    return decide(
+        f"{pooled.words} pooled; {first.words} in the first third of depth, {last.words} in the last",
+        f"knowing the depth alone {pooled.null_words}",
+        [Condition(bool((low > pooled.null).all()), "at some sublayer no more than knowing the depth alone gives")],
+        "at every sublayer more than knowing the depth alone gives",
+    )
+
+
+def few_components_explain(results: Results) -> Judgement:
+    """Explained variance by the number of components, against as many random directions."""
+    _latent_of(results, of_pca=True)
+    values, low, _, null = results.curve("latent", "cumulative_explained_variance")
+    if not np.isfinite([*low, *null]).all():
+        raise UntestableError(UNDEFINED)
+    fewer = null < 1
+    half = int(np.argmax(values >= 0.5)) if (values >= 0.5).any() else len(values) - 1
+    return decide(
+        f"{values[half]:.1%} with {_counted(half + 1)}, {values[0]:.1%} with the first",
+        f"as many random directions {null[half]:.1%}, {null[0]:.1%}",
+        [Condition(bool((low > null)[fewer].all()), "components keep no more than as many random directions")],
+        "the variance lies along few directions: any number of components keeps more than random ones",
+    )
+
+
+def many_components_explain(results: Results) -> Judgement:
+    """Explained variance of each sublayer with 100 components, against as many random directions."""
+    _latent_of(results, of_pca=True)
+    values, low, _, null = results.curve("latent", "explained_variance_100")
+    if not np.isfinite([*low, *null]).all():
+        raise UntestableError(UNDEFINED)
+    if (null >= 1).any():
+        raise UntestableError(f"needs a stream of more than {COMPONENTS} units: here as many components are all of it")
+    return decide(
+        f"between {values.min():.1%} and {values.max():.1%} of the variance of a sublayer",
+        f"as many random directions {null.min():.1%}",
+        [
+            Condition(bool((low > 0.5).all()), "at some sublayer no more than half of the variance"),
+            Condition(bool((low > null).all()), "at some sublayer no more than as many random directions keep"),
+        ],
+        "at every sublayer most of the variance, and more than random directions keep",
+    )
+
+
+def _latent_of(results: Results, of_pca: bool) -> xr.Dataset:
+    """Results of the latent space, if it is a PCA's, or if it is not: components are what a PCA alone has."""
+    if "latent" not in results.datasets:
+        raise UntestableError
+    latent = results.datasets["latent"]
+    if ("cumulative_explained_variance" in latent) != of_pca:
+        raise UntestableError(PCA if of_pca else AUTOENCODER)
+    return latent
+
+
+def _counted(components: int) -> str:
+    return f"{components} component{'' if components == 1 else 's'}"
+
+
+CLAIMS = (
+    Claim(
+        "3B",
+        "The mean trajectory through the autoencoder's space is curved",
+        "curved; no number known",
+        CURVATURE,
+        partial(is_curved, of_pca=False, name="_mean_trajectory"),
+    ),
+    Claim("3C", "Distances between subsequent layers in the reduced space", "no number known", LATENT, distances),
+    Claim(
+        "3A, D",
+        "An autoencoder with two latents keeps variance of the stream at every layer",
+        "a curve by layer; no number known",
+        LATENT,
+        two_latents_explain,
+    ),
+    Claim(
+        "4A",
+        "Trajectories of single samples in PCA space are curved",
+        "curved; no number known",
+        CURVATURE,
+        partial(is_curved, of_pca=True, name=""),
+    ),
+    Claim(
+        "4A",
+        "The mean trajectory in PCA space is curved",
+        "curved; no number known",
+        CURVATURE,
+        partial(is_curved, of_pca=True, name="_mean_trajectory"),
+    ),
+    Claim(
+        "4B",
+        "Few principal components keep much of the trajectories' variance",
+        "a curve by components; no number known",
+        LATENT,
+        few_components_explain,
+    ),
+    Claim(
+        "4C",
+        f"{COMPONENTS} principal components keep most of the variance at every layer",
+        "a curve by layer; no number known",
+        ALL_COMPONENTS,
+        many_components_explain,
+    ),
+)
+"""Of the reduced space."""
