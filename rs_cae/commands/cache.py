@@ -16,6 +16,7 @@ from rich.progress import track
 
 from rs_cae import processes
 from rs_cae.commands.parser import live_origin, parse_sections
+from rs_cae.commands.provenance import git_commit
 from rs_cae.data import TrajectoryDataModule
 from rs_cae.errors import InputError
 from rs_cae.run_folder import refuse_unwritable
@@ -144,7 +145,8 @@ def _refuse_too_large(folder: Path, caches: Mapping[str, CorpusCache], lacking: 
 
 def _notes(origin: LiveOrigin, role: str) -> dict[str, Any]:
     """What a manifest says of its origin beside its identity."""
-    return {**origin.notes(role), "versions": {name: version(name) for name in RECORDED_PACKAGES}}
+    versions = {name: version(name) for name in RECORDED_PACKAGES}
+    return {**origin.notes(role), "versions": versions, "git_commit": git_commit()}
 
 
 def _capture(

@@ -37,6 +37,11 @@ class Joined:
     hyperparameters: dict[str, Any] = field(default_factory=dict)
     config: Path | None = None
 
+    @property
+    def identity(self) -> dict[str, Any]:
+        """What makes that run this one; empty if the checkpoint lies in none."""
+        return {} if self.config is None else json.loads(RunFolder(self.config.parent).identity_file.read_text())
+
     def config_for(self, arguments: list[str]) -> list[str]:
         """The run's configuration as an option to be put before these; empty if they name one, or it is not known."""
         given = any(word == "--config" or word.startswith(("--config=", "-c")) for word in arguments)

@@ -1,7 +1,6 @@
 """``rs_cae perturb``: streams of any prompts displaced on the plane of a fitted reducer; nothing is fitted again."""
 
 import argparse
-import json
 import re
 import shutil
 from dataclasses import replace
@@ -71,13 +70,13 @@ def run(arguments: list[str]) -> int:
         raise InputError("--untrained", "true", "the model is untrained itself")
     rows = tokenize_prompts(prompts, spec.tokenizer(), context_of(spec.config()))
     print(_describe(prompts, rows, data, sublayers))
+    record = Record(_attributes(settings, joined, options, prompts))
     data.setup("test")
     model, points = data.language_model()[:2]
     study = _study(options, data, reducer.to(data.origin.device), sublayers, extent)
     teleports, twins = Teleports(model, points), _twins(spec, data.origin.device) if options.untrained else None
     for number, ids in enumerate(track(rows, "displaced streams", disable=len(rows) == 1)):
         study.add(teleports.of(ids), number, None if twins is None else twins.of(ids))
-    record = Record(_attributes(settings, joined, options, prompts))
     record_study(
         record, study, PromptBootstrap(_numbers(prompts), options.bootstrap, options.seed), data.layout, teleports
     )
@@ -138,7 +137,7 @@ def _refuse_unknown_model(joined: Joined, rest: list[str]) -> None:
 
 def _data(settings: Namespace, joined: Joined) -> TrajectoryDataModule:
     """The data module of the run, if its model is the one that the reducer was fitted to."""
-    held = {} if joined.config is None else json.loads(RunFolder(joined.config.parent).identity_file.read_text())
+    held = joined.identity
     for name in (*OF_THE_MODEL, *(["seed"] if settings.data.random_init else [])):
         asked, fitted = getattr(settings.data, name), held.get(f"data.{name}")
         if f"data.{name}" in held and asked != fitted:
@@ -214,7 +213,9 @@ def _attributes(
     """What every dataset says of where it comes from."""
     identity = {"model": joined.class_path.rpartition(".")[2], "seed_everything": options.seed}
     asked = {name: str(value) if isinstance(value, Path) else value for name, value in vars(options).items()}
-    config = {"data": dict(settings.data), "perturb": asked | {"ckpt_path": str(joined.checkpoint)}}
+    config = {name: value for name, value in joined.identity.items() if name == "seed_everything"}  # of the fit
+    config |= {"model": {"class_path": joined.class_path, "init_args": joined.hyperparameters}}
+    config |= {"data": dict(settings.data), "perturb": asked | {"ckpt_path": str(joined.checkpoint)}}
     only = {"prompt": prompts[0][1]} if len(prompts) == 1 else {}
     source = f"{len(prompts)} prompts of {options.prompts_file}" if len(prompts) > 1 else shown(prompts[0][1])
     return attributes_of(config, identity) | only | {"prompts_source": source}

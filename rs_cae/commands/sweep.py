@@ -144,7 +144,7 @@ def run(arguments: list[str], parse: FitParser) -> int:
         print(f"\ninterrupted: {finished} of {len(runs)} runs are finished, and the same command goes on from there")
         return 130
     outcomes = [sweep.outcomes[one.name] for one in runs]
-    figure = write_outcome(folder.path, as_dataset(file, outcomes, folder.path, extra), controls)
+    figure = write_outcome(folder.path, as_dataset(file, outcomes, folder.path, extra, options.seed), controls)
     console.print(as_table(file, outcomes))
     _print_plainly(console, f"{figure}, {CSV}, {DATASET}")
     return _print_failed(console, folder, outcomes)

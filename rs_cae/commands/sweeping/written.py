@@ -10,6 +10,7 @@ import torch
 import xarray as xr
 
 from rs_cae.atomic_files import write_whole
+from rs_cae.commands.provenance import git_commit
 from rs_cae.commands.sweeping.outcome import Outcome
 from rs_cae.commands.sweeping.sweep_file import SweepFile
 from rs_cae.errors import InputError
@@ -19,9 +20,13 @@ from rs_cae.report.drawing import control_label, write_figure
 from rs_cae.results import Findings, write_dataset
 
 CSV, DATASET = "sweep.csv", "sweep.nc"
+TRACED = ("seeds", "git_commit", "versions")
+"""Attributes of the runs' results that are kept run by run, as NAME_by_run, where the runs differ."""
 
 
-def as_dataset(sweep: SweepFile, outcomes: Sequence[Outcome], folder: Path, extra: Sequence[str]) -> xr.Dataset:
+def as_dataset(
+    sweep: SweepFile, outcomes: Sequence[Outcome], folder: Path, extra: Sequence[str], seed: int
+) -> xr.Dataset:
     """One entry for each run: its axes, the metric with its interval, and its state.
 
     Args:
@@ -29,6 +34,7 @@ def as_dataset(sweep: SweepFile, outcomes: Sequence[Outcome], folder: Path, extr
         outcomes: Of all runs.
         folder: Holds the runs' folders.
         extra: The options that were appended.
+        seed: Of random combinations.
 
     Returns:
         Along the dimension ``run``; the attributes are those that all finished runs' results share.
@@ -43,9 +49,10 @@ def as_dataset(sweep: SweepFile, outcomes: Sequence[Outcome], folder: Path, extr
     states = {"state": ("run", [out.state for out in outcomes])}
     shared = _shared_attributes([folder / out.run.name for out in outcomes if not out.error])
     about = {"axes": json.dumps(names), "metric": sweep.metric}
-    settings = {"settings": json.dumps({"sweep": sweep.text, "options": list(extra)})}
+    settings = {"settings": json.dumps({"sweep": sweep.text, "options": list(extra), "seed": seed})}
     runs = {"run": [out.run.name for out in outcomes]}
-    return xr.Dataset({**axes, **findings.variables, **states}, runs, {**shared, **about, **settings})
+    attributes = {"git_commit": git_commit(), **shared, **about, **settings}
+    return xr.Dataset({**axes, **findings.variables, **states}, runs, attributes)
 
 
 def _column(values: Sequence[Any]) -> np.ndarray:
@@ -58,14 +65,17 @@ def _column(values: Sequence[Any]) -> np.ndarray:
 
 
 def _shared_attributes(folders: Sequence[Path]) -> dict[str, Any]:
-    """What the results of all these runs say alike of where they come from."""
-    held = []
+    """What the results of all these runs say alike of where they come from, and TRACED where they do not."""
+    held = {}
     for folder in folders:
         for file in sorted((folder / "results").glob("*.nc"))[:1]:
             with xr.open_dataset(file, engine="h5netcdf") as results:
-                held.append(results.attrs)
-    first, *others = held or [{}]
-    return {name: value for name, value in first.items() if all(other.get(name) == value for other in others)}
+                held[folder.name] = results.attrs
+    first = next(iter(held.values()), {})
+    shared = {name: value for name, value in first.items() if all(its.get(name) == value for its in held.values())}
+    differing = [name for name in TRACED if held and name not in shared]
+    by_run = {name: json.dumps({run: its.get(name) for run, its in held.items()}) for name in differing}
+    return shared | {f"{name}_by_run": value for name, value in by_run.items()}
 
 
 def write_outcome(folder: Path, dataset: xr.Dataset, controls: Sequence[Control]) -> Path:
