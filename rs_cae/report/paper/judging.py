@@ -104,6 +104,16 @@ class Trend(NamedTuple):
         beside = "" if self.later == self.first else f"; without the embedding from {self.later.null:.3g}"
         return f"{self.first.null:.3g} to {self.last.null:.3g}{beside}"
 
+    def is_seen(self) -> list[Condition]:
+        """It rises, with the embedding and without."""
+        whole, later = self.last.minus(self.first), self.last.minus(self.later)
+        return [
+            Condition(whole.low > 0, f"{_movement(whole)} from the first third of depth to the last"),
+            Condition(
+                later.low > 0, f"rises with the step from the embedding alone; without it, it {_movement(later)}"
+            ),
+        ]
+
     def rises(self, null: str) -> list[Condition]:
         """It rises, with the embedding and without, and more than its null does.
 
@@ -112,10 +122,7 @@ class Trend(NamedTuple):
         """
         whole, later = self.last.minus(self.first), self.last.minus(self.later)
         return [
-            Condition(whole.low > 0, f"{_movement(whole)} from the first third of depth to the last"),
-            Condition(
-                later.low > 0, f"rises with the step from the embedding alone; without it, it {_movement(later)}"
-            ),
+            *self.is_seen(),
             Condition(whole.null < whole.low, f"rises, but no more than {null} make it"),
             Condition(later.null < later.low, f"rises, but without the embedding no more than {null} make it"),
         ]

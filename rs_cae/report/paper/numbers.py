@@ -17,6 +17,10 @@ WITHOUT_EMBEDDING = "_without_embedding"
 
 UNDEFINED = "not defined here: too few texts, too few layers, or one token that all are read at"
 
+LEAST_SIGNS, LEAST_ORDERS = 7, 6
+"""Steps that must be there. With fewer, and without the embedding's, no choice of their signs, or no order of them, is
+rare enough for p = 0.05."""
+
 
 class UntestableError(Exception):
     """What a finding needs is not there; the text says what would make it testable."""
@@ -29,14 +33,14 @@ class Number(NamedTuple):
         value: The number.
         low: Lower end of its 95 % interval.
         high: Upper end.
-        null: The value under the null.
+        null: The value under the null; NaN where there is none.
         p: Of the difference; NaN where there is none, and the interval decides.
     """
 
     value: float
     low: float
     high: float
-    null: float
+    null: float = math.nan
     p: float = math.nan
 
     @property
@@ -136,12 +140,22 @@ class Results(NamedTuple):
         null = self.datasets[dataset][f"{name}_null"].values if known else np.full_like(values, np.nan)
         return [values, low, high, null]
 
+    def refuse_fewer_steps(self, dataset: str, least: int) -> None:
+        """Raise if a path has fewer steps.
+
+        Raises:
+            UntestableError: If it has.
+        """
+        steps = self.datasets[dataset].sizes.get("transition", 0)
+        if steps < least:
+            raise UntestableError(f"needs a model of at least {least} steps between sublayers: here there are {steps}")
+
 
 def third_of(curve: list[np.ndarray], third: int, skips: int = 0, chosen: np.ndarray | None = None) -> Number:
     """The mean over a third of depth, as in the headlines; ends of its interval are means too: never too narrow.
 
     Args:
-        curve: Values, lower ends, upper ends and nulls, each [transitions] or [sublayers].
+        curve: Values, lower ends, upper ends and, if they matter, nulls, each [transitions] or [sublayers].
         third: 0, 1 or 2.
         skips: Entries at the beginning of depth that are left out: 1 without the embedding.
         chosen: [transitions], boolean, of those that count; all if left out.

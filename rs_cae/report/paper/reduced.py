@@ -3,19 +3,15 @@
 from functools import partial
 
 import numpy as np
-import xarray as xr
 
 from rs_cae.report.paper.judging import NOTHING, Claim, Condition, Judgement, Verdict, decide
-from rs_cae.report.paper.numbers import UNDEFINED, WITHOUT_EMBEDDING, Results, UntestableError, third_of
+from rs_cae.report.paper.numbers import LEAST_ORDERS, UNDEFINED, WITHOUT_EMBEDDING, Results, UntestableError, third_of
+from rs_cae.report.paper.vectors import CURVATURE
 
 LATENTS, COMPONENTS = 2, 100
 """The paper's bottleneck, and its number of principal components."""
 
-LEAST_STEPS = 6
-"""With fewer, no order of the steps but the embedding's is rare enough for p = 0.05."""
-
 LATENT = "needs the analyses explained_variance and latent_trajectory, which `python -m rs_cae test` asks by default"
-CURVATURE = "needs the analysis curvature, which `python -m rs_cae test` asks unless --analyses leaves it out"
 AUTOENCODER = "needs an autoencoder: fit one with `--config configs/model/cae.yaml`"
 PCA = "needs a PCA: fit one with `--config configs/model/pca.yaml`"
 ALL_COMPONENTS = f"needs {COMPONENTS} kept components: fit with `--model.components {COMPONENTS}`"
@@ -33,11 +29,10 @@ def is_curved(results: Results, of_pca: bool, name: str) -> Judgement:
         name: Ends the names of headlines: empty for samples' paths.
     """
     curve = f"turning_angle{name or '_mean'}"
-    latent = _latent_of(results, of_pca)
+    _refuse_other_reducers(results, of_pca)
     results.variable("latent", curve)
     apart = results.variable("latent", f"{curve}_null_within_kind").values
-    if latent.sizes["transition"] < LEAST_STEPS:
-        raise UntestableError(UNDEFINED)
+    results.refuse_fewer_steps("latent", LEAST_ORDERS)
     whole, later = (results.number(f"latent_turning_angle{name}{end}") for end in ("", WITHOUT_EMBEDDING))
     p = float(results.variable("latent", f"turning_angle{name}_p_within_kind"))
     within = whole._replace(null=float(np.nanmean(apart)), p=p)
@@ -57,10 +52,10 @@ def is_curved(results: Results, of_pca: bool, name: str) -> Judgement:
 
 def distances(results: Results) -> Judgement:
     """Distances by depth, shown: it is not known to us what the paper finds in them."""
-    _latent_of(results, of_pca=False)
+    _refuse_other_reducers(results, of_pca=False)
     results.variable("latent", "layer_distance")
-    values, low, high, _ = results.curve("latent", "layer_distance")
-    first, last = (third_of([values, low, high, values], third) for third in (0, 2))
+    curve = results.curve("latent", "layer_distance")[:3]
+    first, last = (third_of(curve, third) for third in (0, 2))
     return Judgement(
         f"{first.words} latent units a step in the first third of depth, {last.words} in the last",
         NOTHING,
@@ -71,27 +66,30 @@ def distances(results: Results) -> Judgement:
 
 def two_latents_explain(results: Results) -> Judgement:
     """Explained variance of each sublayer's states about their mean, with the paper's bottleneck."""
-    _latent_of(results, of_pca=False)
+    _refuse_other_reducers(results, of_pca=False)
     bottleneck = results.variable("latent", "latents").sizes["latent"]
     if bottleneck != LATENTS:
         raise UntestableError(
             f"needs {LATENTS} latents, here there are {bottleneck}: fit with `--model.bottleneck {LATENTS}`"
         )
     pooled = results.number("explained_variance_pooled")
-    values, low, high, _ = results.curve("latent", "explained_variance")
-    known = [values, low, high, np.full_like(values, pooled.null)]
-    first, last = third_of(known, 0), third_of(known, 2)
+    curve = results.curve("latent", "explained_variance")[:3]
+    first, last = (third_of(curve, third) for third in (0, 2))
     return decide(
         f"{pooled.words} pooled; {first.words} in the first third of depth, {last.words} in the last",
         f"knowing the depth alone {pooled.null_words}",
-        [Condition(bool((low > pooled.null).all()), "at some sublayer no more than knowing the depth alone gives")],
+        [
+            Condition(
+                bool((curve[1] > pooled.null).all()), "at some sublayer no more than knowing the depth alone gives"
+            )
+        ],
         "at every sublayer more than knowing the depth alone gives",
     )
 
 
 def few_components_explain(results: Results) -> Judgement:
     """Explained variance by the number of components, against as many random directions."""
-    _latent_of(results, of_pca=True)
+    _refuse_other_reducers(results, of_pca=True)
     values, low, _, null = results.curve("latent", "cumulative_explained_variance")
     if not np.isfinite([*low, *null]).all():
         raise UntestableError(UNDEFINED)
@@ -107,7 +105,7 @@ def few_components_explain(results: Results) -> Judgement:
 
 def many_components_explain(results: Results) -> Judgement:
     """Explained variance of each sublayer with 100 components, against as many random directions."""
-    _latent_of(results, of_pca=True)
+    _refuse_other_reducers(results, of_pca=True)
     values, low, _, null = results.curve("latent", "explained_variance_100")
     if not np.isfinite([*low, *null]).all():
         raise UntestableError(UNDEFINED)
@@ -124,14 +122,12 @@ def many_components_explain(results: Results) -> Judgement:
     )
 
 
-def _latent_of(results: Results, of_pca: bool) -> xr.Dataset:
-    """Results of the latent space, if it is a PCA's, or if it is not: components are what a PCA alone has."""
+def _refuse_other_reducers(results: Results, of_pca: bool) -> None:
+    """Unless the latent space is a PCA's, or if it must not be: components are what a PCA alone has."""
     if "latent" not in results.datasets:
         raise UntestableError
-    latent = results.datasets["latent"]
-    if ("cumulative_explained_variance" in latent) != of_pca:
+    if ("cumulative_explained_variance" in results.datasets["latent"]) != of_pca:
         raise UntestableError(PCA if of_pca else AUTOENCODER)
-    return latent
 
 
 def _counted(components: int) -> str:

@@ -17,9 +17,6 @@ TURNS, SUBLAYERS, UNITS = 10.74, 64, 4096
 CONTROL, WALK, ANY_ORDER = "point_shuffle", "increment_sign_flip", "increment_shuffle"
 """Surrogates: the paper's control, the walk of the headline, and the one that keeps a trace's drift."""
 
-LEAST_STEPS = 7
-"""With fewer, no choice of signs of all steps but the embedding's is rare enough for p = 0.05."""
-
 
 def turn_beyond_shuffles(results: Results) -> Judgement:
     """The mean over units against the paper's control."""
@@ -39,8 +36,8 @@ def turn_beyond_shuffles(results: Results) -> Judgement:
 
 def turn_beyond_walks(results: Results) -> Judgement:
     """The mean over units against walks of the same steps, with and without their drift."""
-    if results.variable("dynamics", "kind").size < LEAST_STEPS:
-        raise UntestableError(UNDEFINED)
+    results.variable("dynamics", "rotations")
+    results.refuse_fewer_steps("dynamics", LEAST_SIGNS)
     measured, later = (results.number(f"rotations_mean{end}") for end in ("", WITHOUT_EMBEDDING))
     reordered = _mean_of(results, ANY_ORDER, measured)
     return decide(

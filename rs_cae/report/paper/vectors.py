@@ -7,9 +7,18 @@ import torch
 
 from rs_cae.dynamics.correlation import pearson_of_unrelated_updates
 from rs_cae.report.paper.judging import Claim, Condition, Judgement, Trend, decide
-from rs_cae.report.paper.numbers import UNDEFINED, WITHOUT_EMBEDDING, Number, Results, UntestableError, third_of
+from rs_cae.report.paper.numbers import (
+    LEAST_SIGNS,
+    UNDEFINED,
+    WITHOUT_EMBEDDING,
+    Number,
+    Results,
+    UntestableError,
+    third_of,
+)
 
 DYNAMICS = "needs the analysis dynamics, which `python -m rs_cae test` asks unless --analyses leaves it out"
+CURVATURE = "needs the analysis curvature, which `python -m rs_cae test` asks unless --analyses leaves it out"
 PARALLEL = "needs a model with a state between attention and MLP: here they run in parallel"
 
 HIGH = 0.9
@@ -22,21 +31,27 @@ KIND_NAMES = {"within": "attention", "across": "mlp"}
 
 
 def grows(results: Results) -> Judgement:
-    """Norm by depth, against steps that have nothing to do with each other: their squares add up.
+    """Norm by depth, and whether steps add up more than with random signs.
 
-    The null of sublayer s is the mean over samples of sqrt(norm[0]^2 + sum over t < s of velocity[t]^2). Ours.
+    The stream begins small, so its norm grows whatever is added to it. If its steps have to do with each other, its
+    path is straighter than one of the same steps with random signs.
     """
-    norm, velocity = (results.variable("dynamics", name).values.astype(float) for name in ("norm", "velocity"))
-    squares = np.concatenate([norm[:, :1], velocity], axis=1) ** 2
-    summed = np.sqrt(squares.cumsum(axis=1)).mean(axis=0)
-    curve = [*results.curve("dynamics", "norm_mean")[:3], summed]
-    trend = _trend(curve)
+    trend = _trend(results.curve("dynamics", "norm_mean")[:3])
+    results.refuse_fewer_steps("dynamics", LEAST_SIGNS)
     first, _, last = (part.mean() for part in np.array_split(results.variable("dynamics", "mean_abs_mean").values, 3))
+    whole, later = (results.number(f"tortuosity{end}", absent=CURVATURE) for end in ("", WITHOUT_EMBEDDING))
     return decide(
-        f"norm {trend.words}; mean absolute activation {first:.3g} to {last:.3g}",
-        f"norms of sums of unrelated steps {trend.null_words}",
-        trend.rises("unrelated steps of that size"),
-        "grows, and more than a sum of unrelated steps does",
+        f"norm {trend.words}; mean absolute activation {first:.3g} to {last:.3g}; path length over distance "
+        f"{whole.words}, without the embedding {later.words}",
+        f"path length over distance of the same steps with random signs {whole.null_words}, {later.null_words}",
+        [
+            *trend.is_seen(),
+            Condition(whole.below, "grows, but its path is no straighter than one of unrelated steps"),
+            Condition(
+                later.below, "grows, but without the embedding its path is no straighter than one of unrelated steps"
+            ),
+        ],
+        "grows, along a path that is straighter than one of unrelated steps",
     )
 
 
