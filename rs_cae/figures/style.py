@@ -18,6 +18,7 @@ WITHIN = "#1b7837"
 ACROSS = "#2166ac"
 ACCENT = "#7b3294"
 MEAN_COLOUR = "#b35806"  # of the mean trajectory
+DPI = 160  # pixels an inch
 GREY = "0.55"
 DEPTH_MAP = "viridis"
 SIGNED_MAP = "RdBu_r"
@@ -54,7 +55,7 @@ def panels(rows: int, columns: int, width: float, height: float, **shared: Any) 
     Returns:
         The figure and its panels [rows, columns].
     """
-    figure = Figure(figsize=(width, height), dpi=160, layout="constrained")
+    figure = Figure(figsize=(width, height), dpi=DPI, layout="constrained")
     FigureCanvasAgg(figure)
     grid: np.ndarray = figure.subplots(rows, columns, squeeze=False, **shared)
     for axes in grid.flat:

@@ -1,13 +1,50 @@
 """The figures of a run and one page that shows them, which needs neither network nor other files."""
 
+import base64
+import re
+import struct
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
+import plotly.io
 import xarray as xr
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup, escape
+from plotly.offline import get_plotlyjs
 
 from rs_cae.atomic_files import replaced_folder, write_whole
+from rs_cae.figures.style import DPI
 from rs_cae.report.drawing import ShownRun, write_figures
+from rs_cae.report.headlines import first_sentences, rows
+from rs_cae.report.interactive import plottable
+from rs_cae.report.panels import sections
+from rs_cae.report.paper import beside_the_paper
+from rs_cae.report.settings import again, attributes_of, configuration, facts
+
+PIXELS = 100 / DPI
+"""Width on the page of a figure's pixel, such that letters are as large as the text's beside it."""
+
+
+class Image(NamedTuple):
+    """A PNG inside the page.
+
+    Attributes:
+        data: Its bytes, in base 64.
+        width: On the page, in pixels.
+        height: On the page, in pixels.
+    """
+
+    data: str
+    width: int
+    height: int
+
+    @staticmethod
+    def of(path: Path) -> "Image":
+        """Read a file."""
+        content = path.read_bytes()
+        width, height = (round(size * PIXELS) for size in struct.unpack(">II", content[16:24]))
+        return Image(base64.b64encode(content).decode(), width, height)
 
 
 def write_report(
@@ -30,8 +67,42 @@ def write_report(
     Raises:
         OSError: If something cannot be written.
     """
-    run = ShownRun("this run", datasets, headlines)
+    run = ShownRun(folder.name, datasets, headlines)
     with replaced_folder(folder / "figures") as figures:
         names = write_figures(figures, run, controls)
-        write_whole(folder / "report.html", b"")
+        write_whole(folder / "report.html", _page(run, controls, figures).encode())
     return names
+
+
+def _page(run: ShownRun, controls: Sequence[ShownRun], figures: Path) -> str:
+    """The page; everything that comes from results is escaped by the template."""
+    environment = Environment(
+        loader=FileSystemLoader(Path(__file__).parent), autoescape=True, undefined=StrictUndefined, trim_blocks=True
+    )
+    environment.filters |= {"inside_script": _inside_script, "code": _code}
+    images = {path.stem: Image.of(path) for path in sorted(figures.glob("*.png"))}
+    plots = {name: plot.plot(run.datasets[plot.dataset]) for name, plot in plottable(run.datasets).items()}
+    return environment.get_template("page.html").render(
+        again=again(run.datasets),
+        attributes=attributes_of(run.datasets),
+        configuration=configuration(run.datasets),
+        controls=[control.label for control in controls],
+        facts=facts(run.datasets),
+        findings=beside_the_paper(run.datasets, run.headlines),
+        images=images,
+        plotly=Markup(get_plotlyjs()) if plots else "",
+        plots={name: plotly.io.to_json(figure, pretty=False) for name, figure in plots.items()},
+        rows=rows(run, controls),
+        sections=sections(run.datasets, images.keys()),
+        sentences=first_sentences(run.headlines),
+    )
+
+
+def _code(text: str) -> Markup:
+    """Escaped text in which what stands between backticks is set as code."""
+    return Markup(re.sub("`([^`]*)`", r"<code>\1</code>", str(escape(text))))
+
+
+def _inside_script(json: str) -> Markup:
+    """JSON that cannot end the script element in which it stands."""
+    return Markup(json.replace("<", "\\u003c").replace("\u2028", "\\u2028").replace("\u2029", "\\u2029"))
