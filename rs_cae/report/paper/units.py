@@ -8,7 +8,15 @@ import torch
 from rs_cae.dynamics.rotations import WALK_TURNS
 from rs_cae.dynamics.significance import benjamini_hochberg
 from rs_cae.report.paper.judging import Claim, Condition, Judgement, decide
-from rs_cae.report.paper.numbers import SIGNIFICANT, UNDEFINED, WITHOUT_EMBEDDING, Number, Results, UntestableError
+from rs_cae.report.paper.numbers import (
+    LEAST_SIGNS,
+    SIGNIFICANT,
+    UNDEFINED,
+    WITHOUT_EMBEDDING,
+    Number,
+    Results,
+    UntestableError,
+)
 from rs_cae.report.paper.vectors import DYNAMICS
 
 TURNS, SUBLAYERS, UNITS = 10.74, 64, 4096
