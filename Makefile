@@ -20,7 +20,7 @@ test-all: $(VENV)/.installed
 	$(PY) -m pytest -m ""
 
 bench: $(VENV)/.installed
-	for script in scripts/bench/*.py; do $(PY) $$script || exit 1; done
+	$(PY) scripts/write_benchmarks.py $(if $(QUICK),--quick)
 
 $(VENV)/.installed: pyproject.toml constraints.txt
 	test -x $(PY) || $(PYTHON) -m venv $(VENV)

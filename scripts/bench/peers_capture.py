@@ -11,8 +11,8 @@ layers, HookedTransformer all layers but no head. Both classes of TransformerLen
 that its scores can be hooked, where transformers calls torch's fused kernel.
 
 Each way's states are compared with ours. HookedTransformer was removed in transformer-lens 4, so only versions below 4
-have both classes. A library that is missing is left out. Last line: JSON with each way's time over the bare pass, the
-median of the ratios within a round.
+have both classes. A library that is missing is left out, and a note says so. Last line: JSON with each way's time over
+the bare pass, the median of the ratios within a round.
 """
 
 import argparse
@@ -149,19 +149,21 @@ def peer_versions() -> str:
     return ", ".join(found)
 
 
-def build_ways(model: LlamaForCausalLM) -> dict[str, Callable[[], object]]:
-    """The bare pass, ours, and each peer that can be imported; the others are said to be skipped."""
+def build_ways(model: LlamaForCausalLM) -> tuple[dict[str, Callable[[], object]], list[str]]:
+    """The bare pass, ours, and each peer that can be imported; then the names of the others."""
     batch = random_batch(TEXTS, TOKENS)
     ways: dict[str, Callable[[], object]] = {
         "bare": lambda: model.model(batch.input_ids, use_cache=False),
         "ours": lambda: capture(model, batch),
     }
+    skipped = []
     for name, build in PEERS.items():
         try:
             ways[name] = build(model, batch.input_ids)
         except ImportError as error:
             print(f"{name} is skipped: {error}")
-    return ways
+            skipped.append(name)
+    return ways, skipped
 
 
 @torch.inference_mode()
@@ -170,7 +172,7 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="fewer rounds, under a minute")
     quick = parser.parse_args().quick
     warnings.filterwarnings("ignore", category=DeprecationWarning)
-    ways = build_ways(build_model(LAYERS, WIDTH))
+    ways, skipped = build_ways(build_model(LAYERS, WIDTH))
     states: dict[str, object] = {}
     timed = {name: lambda name=name, way=way: states.update({name: way()}) for name, way in ways.items()}
     times = paired_times(timed, repeats=2 if quick else 9)
@@ -189,7 +191,9 @@ def main() -> None:
         wrong += [name] if not error <= TOLERANCE else []
     if wrong:
         raise SystemExit(f"states differ from ours by more than {TOLERANCE}: {', '.join(wrong)}")
-    print(json.dumps(figures))
+    extra = "`pip install -c constraints.txt -e '.[bench]'` installs what they need"
+    notes = {"notes": [f"left out: {', '.join(skipped)}; {extra}"]} if skipped else {}
+    print(json.dumps(figures | notes))
 
 
 if __name__ == "__main__":
