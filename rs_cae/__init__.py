@@ -16,16 +16,21 @@ _PUBLIC = {
     "PrincipalComponents": "rs_cae.reducers",
     "SublayerLayout": "rs_cae.sublayers",
     "TrajectoryDataModule": "rs_cae.data",
-    "capture_texts": "rs_cae.stream",
+    "capture": "rs_cae.api",
+    "load_model": "rs_cae.api",
     "load_reducer": "rs_cae.modules",
-    "open_dataset": "rs_cae.results",
+    "open_results": "rs_cae.api",
+    "teleport": "rs_cae.api",
 }
+_PACKAGES = ("dynamics",)
 
-__all__ = ["__version__", *sorted(_PUBLIC)]
+__all__ = ["__version__", *sorted((*_PUBLIC, *_PACKAGES))]
 
 
 def __getattr__(name: str) -> Any:
     """Import a public name when it is first used: importing the package costs nothing."""
+    if name in _PACKAGES:
+        return import_module(f"rs_cae.{name}")
     if name not in _PUBLIC:
         raise AttributeError(f"module 'rs_cae' has no attribute {name!r}")
     return getattr(import_module(_PUBLIC[name]), name)

@@ -25,6 +25,7 @@ class RunFolder:
         self.results = path / "results"
         self.figures = path / "figures"
         self.metrics = path / "metrics.json"
+        self.predictions = path / "predictions"
         self.report = path / "report.html"
 
     def check(self, identity: dict[str, Any]) -> None:

@@ -14,7 +14,7 @@ FLOORS = [
     {"modules"},
     {"callbacks"},
     {"report"},
-    {"commands", "cli", "__main__", "__init__"},
+    {"api", "commands", "cli", "__main__", "__init__"},
 ]
 FLOOR_OF = {name: floor for floor, names in enumerate(FLOORS) for name in names}
 SOURCES = {path.relative_to(ROOT).with_suffix("").as_posix(): path.read_text() for path in sorted(ROOT.rglob("*.py"))}

@@ -13,8 +13,8 @@ from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM, AutoTokenizer
 from workplace import CONTEXT, COUNTS, LAYERS, SHARD_SIZE, SHARDS, WIDTH, contents, quietly, stamps
 
+import rs_cae
 from rs_cae.cli import main
-from rs_cae.stream import LanguageModelSpec, capture_texts
 
 
 @pytest.fixture(scope="module")
@@ -80,8 +80,7 @@ def test_shards_hold_what_an_independent_computation_finds(place, cache, role):
 def test_states_are_those_of_the_texts_alone(place, cache, role):
     states, expected = joined(cache / role, "states"), states_of_texts_alone(place, role)
     assert ((states - expected).norm(dim=-1) < 1e-5 * expected.norm(dim=-1)).all()
-    spec = LanguageModelSpec(str(place.model))
-    expected = capture_texts(spec.load(torch.device("cpu")), spec.tokenizer(), place.texts[role])
+    expected = rs_cae.capture(*rs_cae.load_model(str(place.model)), place.texts[role]).states
     assert ((states - expected).norm(dim=-1) < 1e-5 * expected.norm(dim=-1)).all()
 
 
@@ -188,9 +187,8 @@ def test_all_positions_of_a_text_are_in_one_shard(place, tmp_path):
 
 def test_states_of_all_positions_are_those_of_the_model(place, tmp_path):
     assert place.cache(tmp_path / "all", "--data.token_position=all", "--data.n_train=2", "--data.n_test=3") == 0
-    spec = LanguageModelSpec(str(place.model))
-    model, texts = spec.load(torch.device("cpu")), place.texts["test"][:3]
-    expected = capture_texts(model, spec.tokenizer(), texts, "all")
+    model, tokenizer = rs_cae.load_model(str(place.model))
+    expected = rs_cae.capture(model, tokenizer, place.texts["test"][:3], token_position="all").states
     states = joined(tmp_path / "all/test", "states")
     assert len(states) == sum(len(ids) - 1 for ids in token_ids(place, "test")[:3])
     assert ((states - expected).norm(dim=-1) < 1e-5 * expected.norm(dim=-1)).all()

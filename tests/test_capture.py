@@ -8,7 +8,7 @@ import pytest
 import torch
 from tiny_models import TEXTS, inputs, together
 
-from rs_cae.stream import Batchwise, Tokenization, capture, capture_texts, find_hook_points
+from rs_cae.stream import Batchwise, Tokenization, capture, find_hook_points
 from rs_cae.stream.tokens import CaptureRequest
 
 
@@ -211,21 +211,3 @@ def test_seconds_are_those_of_a_small_a_middling_and_a_large_batch_by_tokens(bro
     monkeypatch.setattr(import_module("rs_cae.stream.capture"), "time", clock)
     assert Batchwise(broken, find_hook_points(broken)).seconds([request]) == pytest.approx(10 * 56 / (3 + 15 + 24))
     assert seen == [[3], [3, 3, 15, 24]]  # what is set up once is not timed
-
-
-def test_capture_texts_gives_back_the_order_of_the_texts(tiny_llama, demo_tokenizer):
-    trajectories = capture_texts(tiny_llama, demo_tokenizer, TEXTS, tokens_per_batch=30)
-    assert_close(trajectories, torch.cat([capture(tiny_llama, together(demo_tokenizer, [text])) for text in TEXTS]))
-
-
-def test_capture_texts_reads_every_token(tiny_llama, demo_tokenizer):
-    trajectories = capture_texts(tiny_llama, demo_tokenizer, TEXTS, "all", tokens_per_batch=30)
-    alone = [capture(tiny_llama, together(demo_tokenizer, [text], position="all")) for text in TEXTS]
-    assert [len(states) for states in alone] == [13, 2, 23, 14]  # all but the BOS
-    assert_close(trajectories, torch.cat(alone))
-
-
-def test_capture_texts_keeps_to_the_context(tiny_llama, demo_tokenizer):
-    long = " ".join(TEXTS * 10)
-    trajectory = capture_texts(tiny_llama, demo_tokenizer, [long])
-    assert_close(trajectory, capture(tiny_llama, together(demo_tokenizer, [long], context=256)))

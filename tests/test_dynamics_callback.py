@@ -4,13 +4,12 @@ import json
 
 import numpy as np
 import pytest
-import torch
 from sklearn.feature_selection import mutual_info_regression
 from transformers import LlamaConfig, LlamaForCausalLM
 
+import rs_cae
 from rs_cae.cli import main
 from rs_cae.results import open_dataset
-from rs_cae.stream import LanguageModelSpec, capture_texts
 
 FEW = ["--dynamics.surrogates=99", "--dynamics.bootstrap=200", "--dynamics.mi_halves=5"]
 QUIET = ["--report=false", "--trainer.enable_progress_bar=false"]
@@ -36,8 +35,7 @@ def headlines(fitted):
 @pytest.fixture(scope="module")
 def states(place):
     """[texts, sublayers, width] in float64, captured apart."""
-    spec = LanguageModelSpec(str(place.model))
-    return capture_texts(spec.load(torch.device("cpu")), spec.tokenizer(), place.texts["test"]).double().numpy()
+    return rs_cae.capture(*rs_cae.load_model(str(place.model)), place.texts["test"]).states.double().numpy()
 
 
 def rotations(traces):

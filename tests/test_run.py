@@ -9,12 +9,13 @@ import pytest
 import torch
 from transformers import AutoTokenizer, LlamaConfig, LlamaForCausalLM
 
+import rs_cae
 from rs_cae.cli import main
 from rs_cae.demo.corpus import load_test_paragraphs
 from rs_cae.figures.catalogue import FIGURES
 from rs_cae.modules import AutoencoderModule
 from rs_cae.results import open_dataset
-from rs_cae.stream import LanguageModelSpec, capture_texts
+from rs_cae.stream import LanguageModelSpec
 
 LAYERS, WIDTH = 3, 32
 DRAWN = FIGURES.keys() - {"cumulative_explained_variance", "explained_variance_100"}  # which an autoencoder has not
@@ -97,9 +98,8 @@ def test_headlines_stand_beside_a_null_or_an_interval(run_dir):
 
 
 def test_explained_variance_equals_an_independent_computation(run_dir, workplace):
-    spec = LanguageModelSpec(str(workplace / "llama"))
     texts = (workplace / "test.txt").read_text().splitlines()
-    states = capture_texts(spec.load(torch.device("cpu")), spec.tokenizer(), texts)
+    states = rs_cae.capture(*rs_cae.load_model(str(workplace / "llama")), texts).states
     module = AutoencoderModule.load_from_checkpoint(run_dir / "checkpoints/best.ckpt", weights_only=True)
     with torch.no_grad():
         residual = (states - module(states)).double().numpy()
@@ -134,7 +134,7 @@ def test_figures_are_drawn(run_dir):
 
 
 def test_weights_and_biases_gets_the_figures(run_dir):
-    images = (run_dir / "wandb").glob("offline-run-*/files/media/images/test/*.png")
+    images = (run_dir / "wandb").glob("offline-run-*/files/media/images/figures/*.png")
     assert {path.name.rpartition("_")[0].rpartition("_")[0] for path in images} == DRAWN
 
 

@@ -1,6 +1,6 @@
 """From texts and a language model to trajectories of its residual stream."""
 
-from rs_cae.stream.capture import Batchwise, capture, capture_texts
+from rs_cae.stream.capture import Batchwise, capture
 from rs_cae.stream.corpus import CorpusSpec
 from rs_cae.stream.hookpoints import HookPoints, find_hook_points
 from rs_cae.stream.language_model import LanguageModelSpec
@@ -17,6 +17,5 @@ __all__ = [
     "TokenizedTexts",
     "TrajectoryBatch",
     "capture",
-    "capture_texts",
     "find_hook_points",
 ]

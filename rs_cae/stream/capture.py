@@ -5,12 +5,12 @@ from collections.abc import Iterator, Sequence
 
 import torch
 from torch import Tensor
-from transformers import PreTrainedModel, PreTrainedTokenizerBase
+from transformers import PreTrainedModel
 
 from rs_cae.stream.hookpoints import HookPoints, find_hook_points
 from rs_cae.stream.hooks import reading
-from rs_cae.stream.language_model import context_of, input_device
-from rs_cae.stream.tokens import CaptureRequest, TokenBatch, Tokenization, TokenPosition
+from rs_cae.stream.language_model import input_device
+from rs_cae.stream.tokens import CaptureRequest, TokenBatch
 from rs_cae.stream.trajectories import TrajectoryBatch, refuse_not_finite
 
 TOKENS_PER_BATCH = 4096
@@ -92,27 +92,3 @@ class Batchwise:
 def _size(batch: TokenBatch) -> int:
     """Tokens, padding among them."""
     return batch.input_ids.numel()
-
-
-def capture_texts(
-    model: PreTrainedModel,
-    tokenizer: PreTrainedTokenizerBase,
-    texts: Sequence[str],
-    position: TokenPosition = "last",
-    tokens_per_batch: int = TOKENS_PER_BATCH,
-) -> Tensor:
-    """Trajectories of any texts, batched by like lengths and given back in the texts' order.
-
-    Args:
-        model: A Hugging Face causal language model of a known family.
-        tokenizer: Its tokenizer.
-        texts: Each gives one trajectory, or one for each of its tokens if ``position`` is ``all``.
-        position: Which token is read; see ``Tokenization``.
-        tokens_per_batch: Tokens that run together, padding among them.
-
-    Returns:
-        [samples, sublayers, width], on the model's device.
-    """
-    tokenized = Tokenization(tokenizer, context_of(model.config), position)(texts)
-    request = tokenized.request(range(len(tokenized)), tokens_per_batch)
-    return next(Batchwise(model, find_hook_points(model)).trajectories([request])).states

@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 import torch
 from safetensors import SafetensorError
+from torch import Tensor
 from transformers import (
     AutoConfig,
     AutoModelForCausalLM,
@@ -175,6 +176,13 @@ class LanguageModelSpec:
 def context_of(config: PretrainedConfig) -> int | None:
     """The most tokens that a model takes; None where its positions know no bound."""
     return getattr(config.get_text_config(), "max_position_embeddings", None)
+
+
+def refuse_foreign_tokens(config: PretrainedConfig, ids: Tensor) -> None:
+    """Raise a ValueError if a model does not have some of a tokenizer's tokens."""
+    largest, known = int(ids.max()), config.get_text_config().vocab_size
+    if largest >= known:
+        raise ValueError(f"its tokenizer gives the token {largest}, and it has {known}: they do not belong together")
 
 
 def input_device(model: PreTrainedModel) -> torch.device:

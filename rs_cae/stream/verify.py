@@ -1,6 +1,6 @@
 """Are a model's hook points what they claim to be? Checked against the model itself."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, cast
 
 import torch
@@ -104,10 +104,18 @@ def verify_hook_points(
         _check(
             "(d) a padded batch equals its texts alone",
             batch_errors,
-            BATCH_TOLERANCE[model.dtype],
+            BATCH_TOLERANCE.get(model.dtype, 1e-5),
             [*labels, "the last layer's output"],
         ),
     ]
+
+
+def refuse_failed(checks: Iterable[Check]) -> None:
+    """Raise a ValueError if a check did not pass, which says how far the first such is from its claim."""
+    failed = next((check for check in checks if not check.passed), None)
+    if failed is not None:
+        size = f"{failed.error:.1e} of the norm, where {failed.tolerance:.1e} is allowed"
+        raise ValueError(f"its hook points do not hold: {failed.claim}: off by {size}, at {failed.where}")
 
 
 def _batch(model: PreTrainedModel, tokenization: Tokenization, texts: Sequence[str]) -> TokenBatch:

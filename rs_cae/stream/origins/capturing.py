@@ -14,7 +14,7 @@ from rs_cae.stream.hookpoints import HookPoints, find_hook_points
 from rs_cae.stream.language_model import LanguageModelSpec, context_of
 from rs_cae.stream.layerwise import Layerwise
 from rs_cae.stream.tokens import Tokenization
-from rs_cae.stream.verify import verify_hook_points
+from rs_cae.stream.verify import refuse_failed, verify_hook_points
 
 
 def open_batchwise(spec: LanguageModelSpec, device: torch.device) -> tuple[Batchwise, tuple[Check, ...]]:
@@ -29,10 +29,10 @@ def open_batchwise(spec: LanguageModelSpec, device: torch.device) -> tuple[Batch
     """
     model = spec.load(device)
     points, checks = find_and_verify(model, spec, every_layer=False)
-    failed = next((check for check in checks if not check.passed), None)
-    if failed is not None:
-        size = f"{failed.error:.1e} of the norm, where {failed.tolerance:.1e} is allowed"
-        raise spec.refusal(f"its hook points do not hold: {failed.claim}: off by {size}, at {failed.where}")
+    try:
+        refuse_failed(checks)
+    except ValueError as error:
+        raise spec.refusal(str(error)) from error
     return Batchwise(model, points), checks
 
 

@@ -16,7 +16,13 @@ from rs_cae.stream.checks import Check
 from rs_cae.stream.corpus import CorpusSpec
 from rs_cae.stream.datasets import LiveTrajectories, TrajectoriesInMemory
 from rs_cae.stream.hookpoints import layout_of
-from rs_cae.stream.language_model import LanguageModelSpec, config_identity, context_of, tokenizer_identity
+from rs_cae.stream.language_model import (
+    LanguageModelSpec,
+    config_identity,
+    context_of,
+    refuse_foreign_tokens,
+    tokenizer_identity,
+)
 from rs_cae.stream.origins.base import CaptureSpec, LanguageModel, Origin
 from rs_cae.stream.origins.capturing import open_batchwise, open_layerwise
 from rs_cae.stream.plan import CapturePlan, capture_into_memory
@@ -93,10 +99,10 @@ class LiveOrigin(Origin):
             raise
         except ValueError as error:
             raise InputError(f"--data.{role}_corpus", corpus.name, str(error)) from error
-        largest, known = int(tokenized.ids.max()), self.config.get_text_config().vocab_size
-        if largest >= known:
-            problem = f"its tokenizer gives the token {largest}, and it has {known}: they do not belong together"
-            raise InputError("--data.model", self.model.name, problem)
+        try:
+            refuse_foreign_tokens(self.config, tokenized.ids)
+        except ValueError as error:
+            raise InputError("--data.model", self.model.name, str(error)) from error
         return tokenized
 
     def open(self, role: str) -> Trajectories:
