@@ -1,5 +1,6 @@
 """The command line: Lightning's, with runs that live in one folder and one clear line for bad input."""
 
+import signal
 import sys
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,7 @@ from rs_cae.commands.messages import constructor_problem
 from rs_cae.commands.notices import silence
 from rs_cae.commands.parser import OneLineParser
 from rs_cae.commands.provenance import attributes_of, identity_of
-from rs_cae.commands.trainer import callbacks_of, devices_of, loggers_of
+from rs_cae.commands.trainer import callbacks_of, devices_of, loggers_of, refuse_lone_artifact
 from rs_cae.data import TrajectoryDataModule
 from rs_cae.errors import InputError
 from rs_cae.modules import ReducerModule
@@ -33,7 +34,11 @@ OWN_COMMANDS = {
     "sweep": lambda words: sweep.run(words, RunCLI),
 }
 WANDB_HELP = "Log to Weights & Biases; offline without a key. True by default under `wandb agent`."
-NOT_PART_OF_A_RUN = ("config", "run_dir", "analyses", "report", "test_after", "ckpt_path", "weights_only", "verbose")
+ARTIFACT_HELP = "Hand Weights & Biases the results, figures and report of the test as an artifact."
+NOT_PART_OF_A_RUN = {
+    *("config", "run_dir", "analyses", "report", "test_after", "wandb_artifact", "ckpt_path"),
+    *("weights_only", "verbose"),
+}
 
 
 class RunCLI(LightningCLI):
@@ -75,6 +80,10 @@ class RunCLI(LightningCLI):
         self._subcommand_parsers["fit"].add_argument(
             "--test_after", type=bool, default=False, help="Run test on the best checkpoint when the fit has ended."
         )
+        for name in ("fit", "test"):
+            self._subcommand_parsers[name].add_argument(
+                "--wandb_artifact", type=bool, default=False, help=ARTIFACT_HELP
+            )
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
         """Add what all commands share."""
@@ -103,6 +112,7 @@ class RunCLI(LightningCLI):
         for name in options.analyses:
             if name not in ANALYSES:
                 raise InputError("--analyses", name, f"expected some of {', '.join(ANALYSES)}")
+        refuse_lone_artifact(options)
         self.identity = identity_of(options)
         given = Path(options.run_dir) if options.run_dir else None
         self.folder = RunFolder(given or self.joined.folder or new_run_path(options.model.class_path, run_of_agent()))
@@ -125,10 +135,9 @@ class RunCLI(LightningCLI):
         settings = self._get(self.config_init, "trainer")
         options = self.config[self.subcommand]
         loggers = loggers_of(settings.get("logger"), self.folder, self.subcommand, options.wandb)
-        attributes = attributes_of(yaml.safe_load(self._run_config()), self.identity)
-        self.trainer_defaults["callbacks"] = callbacks_of(
-            self.folder, attributes, options.report, fits=self.subcommand == "fit"
-        )
+        config = yaml.safe_load(self._run_config())
+        attributes = attributes_of(config, self.identity)
+        self.trainer_defaults["callbacks"] = callbacks_of(self.folder, config, attributes, options)
         keywords |= devices_of(settings)
         try:
             where = str(self.folder.path)
@@ -189,22 +198,22 @@ def main(arguments: list[str]) -> int:
     silence()
     set_parsing_settings(omegaconf_absolute_to_relative_paths=True)
     OneLineParser.typed = arguments
+    code = 1
     try:
-        code = _run(arguments)
+        done = _run(arguments)
         processes.leave()
+        code = done
     except InputError as error:
         print(f"error: {error}", file=sys.stderr)
-        return 2
+        code = 2
     except FloatingPointError as error:
         print(f"error: {error}", file=sys.stderr)
-        return 1
     except RuntimeError as error:
         if not processes.lost_another(error):
             raise
         print("error: another process of this run has ended", file=sys.stderr)
-        return 1
     finally:
-        finish()
+        finish(code)
     return code
 
 
@@ -215,5 +224,11 @@ def _run(arguments: list[str]) -> int:
     if not command.startswith("-") and command not in RunCLI.subcommands():
         every = ", ".join([*RunCLI.subcommands(), *OWN_COMMANDS])
         raise InputError("rs_cae", command, f"expected a command, one of {every}")
-    RunCLI(*join_run(arguments))
+    try:
+        RunCLI(*join_run(arguments))
+    except SystemExit as left:
+        if isinstance(left.__context__, KeyboardInterrupt):  # of which the trainer, once interrupted, takes no other
+            signal.signal(signal.SIGINT, signal.default_int_handler)
+            raise KeyboardInterrupt from None
+        raise
     return 0

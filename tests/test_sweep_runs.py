@@ -209,7 +209,7 @@ def test_under_wandbs_agent_a_run_is_logged_to_the_agents_run(place, tmp_path, m
     monkeypatch.setenv("WANDB_MODE", "offline")
     monkeypatch.setenv("WANDB_SWEEP_ID", "sweep1")
     monkeypatch.setenv("WANDB_RUN_ID", "run1")
-    monkeypatch.setattr("rs_cae.cli.finish", lambda: logged.update(id=wandb.run.id, summary=dict(wandb.run.summary)))
+    monkeypatch.setattr("rs_cae.cli.finish", lambda _: logged.update(id=wandb.run.id, summary=dict(wandb.run.summary)))
     monkeypatch.chdir(tmp_path)
     assert main(["fit", *place.options(*QUICK, REDUCER_ONLY), "--test_after=true"]) == 0
     wandb.finish()

@@ -10,6 +10,7 @@ from rs_cae.callbacks.latent_trajectory import LatentTrajectory
 from rs_cae.callbacks.perturbation import PerturbationField
 from rs_cae.callbacks.read_tokens import ReadTokens
 from rs_cae.callbacks.run_record import RunRecord
+from rs_cae.callbacks.wandb_results import WandbResults
 
 ANALYSES: dict[str, type[Callback]] = {
     "explained_variance": ExplainedVariance,
@@ -31,4 +32,5 @@ __all__ = [
     "PerturbationField",
     "ReadTokens",
     "RunRecord",
+    "WandbResults",
 ]

@@ -7,7 +7,6 @@ from typing import Any
 
 import xarray as xr
 from lightning import Callback, LightningModule, Trainer
-from lightning.pytorch.loggers import WandbLogger
 
 from rs_cae.atomic_files import replaced_folder
 from rs_cae.errors import InputError
@@ -59,7 +58,7 @@ class RunRecord(Record, Callback):
             pl_module.log(f"test/{name}", line.value)  # every process has found the same
 
     def on_test_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Write everything, and log the figures."""
+        """Write everything, and show it."""
         if not trainer.is_global_zero:
             return
         try:
@@ -68,10 +67,6 @@ class RunRecord(Record, Callback):
                 self.present(self.folder.path, self.described(), headlines_as_json(self.headlines))
         except OSError as error:
             raise InputError("--run_dir", self.folder.path, f"results cannot be written: {error}") from error
-        for logger in trainer.loggers:
-            if isinstance(logger, WandbLogger):
-                for path in sorted(self.folder.figures.glob("*.png")):
-                    logger.log_image(f"test/{path.stem}", [str(path)])
 
     def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Print the table, below the finished progress bar."""

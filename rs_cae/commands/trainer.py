@@ -1,14 +1,17 @@
 """What the command line adds to the trainer of a run: loggers, checkpoints, the record, and devices as launched."""
 
+from collections.abc import Mapping
 from typing import Any
 
+from jsonargparse import Namespace
 from lightning import Callback
 from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.loggers import CSVLogger, Logger
 
 from rs_cae import processes
-from rs_cae.callbacks import ReadTokens, RunRecord
+from rs_cae.callbacks import ReadTokens, RunRecord, WandbResults
 from rs_cae.callbacks.wandb_logger import wandb_logger
+from rs_cae.errors import InputError
 from rs_cae.report import write_report
 from rs_cae.run_folder import RunFolder
 
@@ -26,23 +29,39 @@ def loggers_of(configured: Any, folder: RunFolder, command: str | None, wandb: b
     loggers = [logger for logger in several if isinstance(logger, Logger)]
     loggers.append(CSVLogger(folder.path / "logs", name=command))
     if wandb:
-        loggers.append(wandb_logger(folder.path))
+        loggers.append(wandb_logger(folder.path, command))
     return loggers
 
 
+def refuse_lone_artifact(options: Namespace) -> None:
+    """Raise an InputError if an artifact is asked for that nothing would take, or that would hold nothing.
+
+    Args:
+        options: Of the command.
+    """
+    if options.get("wandb_artifact") and not options.wandb:
+        raise InputError("--wandb_artifact", True, "goes with --wandb true")
+    if options.get("wandb_artifact") and not options.get("test_after", True):
+        raise InputError("--wandb_artifact", True, "goes with --test_after true: a fit alone has no results")
+
+
 def callbacks_of(
-    folder: RunFolder, attributes: dict[str, str | int | float], report: bool, fits: bool
+    folder: RunFolder, config: Mapping[str, Any], attributes: dict[str, str | int | float], options: Namespace
 ) -> list[Callback]:
-    """The record of a test, and the checkpoints of a fit.
+    """The record of a test, what shows it, and the checkpoints of a fit.
 
     Args:
         folder: The run's.
+        config: The run's.
         attributes: Of every dataset.
-        report: Whether a test ends with figures and a report.
-        fits: Whether the command is ``fit``.
+        options: Of the command.
     """
-    callbacks: list[Callback] = [RunRecord(folder, attributes, write_report if report else None), ReadTokens()]
-    if fits:
+    callbacks: list[Callback] = [
+        RunRecord(folder, attributes, write_report if options.report else None),
+        ReadTokens(),
+        WandbResults(folder, config, options.get("wandb_artifact", False)),  # after the record, which writes first
+    ]
+    if "test_after" in options:  # an option of fit alone
         for name, monitor in (("best", "val/best_loss"), ("last", None)):
             callbacks.append(ModelCheckpoint(folder.checkpoints, name, monitor, enable_version_counter=False))
     return callbacks
