@@ -11,6 +11,7 @@ from tiny_models import TEXTS
 from transformers import AutoTokenizer, LlamaConfig, LlamaForCausalLM
 from workplace import contents, make_workplace, quietly
 
+import rs_cae
 from rs_cae.cli import main
 from rs_cae.stream import LanguageModelSpec, Tokenization
 
@@ -103,6 +104,12 @@ def tested(tmp_path_factory):
     few = ["--perturbation.texts=14", "--perturbation.layers=[0,2]", "--perturbation.steps=3"]
     assert quietly(lambda: place.fit(place.folder / "run", DISPLACED, *few))[0] == 0
     return place, place.folder / "run"
+
+
+@pytest.fixture(scope="session")
+def loaded(tested):
+    """The model and the tokenizer of that run."""
+    return rs_cae.load_model(str(tested[0].model), device="cpu")
 
 
 @pytest.fixture

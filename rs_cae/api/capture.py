@@ -125,7 +125,7 @@ def _refuse_no_texts(texts: Sequence[str]) -> list[str]:
     texts = list(texts)
     if not texts:
         raise ValueError("texts is empty: there is nothing to capture")
-    other = next((text for text in texts if not isinstance(text, str)), None)
-    if other is not None:
-        raise ValueError(f"texts holds a {type(other).__name__}, not strings alone")
+    others = {type(text).__name__ for text in texts if not isinstance(text, str)}
+    if others:
+        raise ValueError(f"texts holds {', '.join(sorted(others))}, not strings alone")
     return texts
