@@ -37,7 +37,7 @@ def plot_line_field(perturbation: xr.Dataset, shown: Sequence[Injection], title:
     how = "band: 95 %" if np.isfinite(bands).any() else ""
     titles = titles_of(shown, title, whose(perturbation), [f"{how}\n{note}"] * len(shown))
     tallest = max(titles, key=lambda words: words.count("<br>"))
-    figure = plot(tallest, f"{name} at the injection", f"displacement in {name}", rows=int(len(shown) > 1))
+    figure = plot(tallest, f"{name} at the injection", f"displacement in {name}", height=520, rows=int(len(shown) > 1))
     figure.layout.annotations[0].text = titles[0]
     figure.update_yaxes(zeroline=True, zerolinecolor=FAINT)
     varying = [_traces(perturbation, shown, injection) for injection in shown]

@@ -20,7 +20,7 @@ CONFIG: dict[str, Any] = {
 """What a page hands to plotly beside a figure: all buttons are named, as plotly's own set has one that uploads."""
 
 TEXT = "#7d7d7d"
-"""Has 4 times the luminance of a dark page and a quarter of that of a white one, as WCAG counts it."""
+"""Of a contrast of 4 : 1 to white and to nearly black."""
 
 GRID = "rgba(128, 128, 128, 0.22)"
 BAND = "rgba(128, 128, 128, 0.25)"
@@ -30,10 +30,10 @@ FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, sans-serif"
 DARKEST, LIGHTEST = 0.12, 0.3
 """Relative luminances between which a line has a contrast of 3 : 1 to white and to nearly black (WCAG 2.1, 1.4.11)."""
 
-LINE_LETTERS = 48
+LINE_LETTERS = 50
 """Of a title's line, so that it fits on a phone."""
 
-MOST_TOKEN_LETTERS = 40
+MOST_TOKEN_LETTERS = 32
 BUTTON_ROW, TOOLS_ROW = 40, 30
 """Heights of rows of our buttons and of plotly's own, in pixels."""
 
@@ -161,6 +161,8 @@ def plot(title: str, across: str, up: str, height: int = 460, rows: int = 0) -> 
         "modebar": {"bgcolor": "rgba(0, 0, 0, 0)", "color": TEXT, "activecolor": legible("#2166ac")},
     }
     figure = go.Figure(layout=look)
+    if not title:
+        return figure
     return figure.add_annotation(
         text=title,
         align="left",

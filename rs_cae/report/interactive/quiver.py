@@ -16,7 +16,7 @@ from rs_cae.report.interactive.injected import Injection, Trace, injections_menu
 from rs_cae.report.interactive.look import escaped, menu, nothing_to_show, plot
 
 NETWORK, CARRIED, PATHS = "the network", "uncorrected (null)", "paths"
-TITLE = "Where the network takes states that were put elsewhere"
+TITLE = "Where the network takes displaced states"
 
 
 def plot_perturbation_field(perturbation: xr.Dataset) -> go.Figure:
@@ -49,7 +49,7 @@ def _plot_plane_field(perturbation: xr.Dataset, shown: Sequence[Injection], note
     titles = titles_of(shown, TITLE, whose(perturbation), scaled)
     across, up = (escaped(str(name)) for name in perturbation["axis"].values)
     tallest = max(titles, key=lambda words: words.count("<br>"))
-    figure = plot(tallest, across, up, height=520, rows=1 + (len(shown) > 1))
+    figure = plot(tallest, across, up, height=560, rows=1 + (len(shown) > 1))
     figure.layout.annotations[0].text = titles[0]
     top = _top(shown)
     varying = [_traces(perturbation, shown, *of, top) for of in zip(shown, factors, strict=True)]

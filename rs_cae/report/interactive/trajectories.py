@@ -10,6 +10,7 @@ from rs_cae.figures.style import DEPTH_MAP, MEAN_COLOUR, depth_of
 from rs_cae.report.interactive.look import (
     FAINT,
     TEXT,
+    Rounded,
     colour_bar,
     colour_scale,
     escaped,
@@ -55,7 +56,7 @@ def plot_trajectories(latent: xr.Dataset, individuals: int = INDIVIDUALS) -> go.
     return figure
 
 
-def _axes(latent: xr.Dataset, values: np.ndarray) -> dict[str, Any]:
+def _axes(latent: xr.Dataset, values: np.ndarray) -> dict[str, Rounded]:
     """Where latents [sublayers, latents] are on paper."""
     across = depth_of(latent) if values.shape[1] == 1 else values[:, 0]
     return {"x": rounded(across), "y": rounded(values[:, min(1, values.shape[1] - 1)])}
@@ -85,7 +86,7 @@ def _single(latent: xr.Dataset, sample: int, first: bool) -> dict[str, Any]:
         "line": {"color": FAINT, "width": 1},
         "text": _places(latent),
         "meta": [number, quoted(str(held["last_token_text"].values)) + where],
-        "hovertemplate": f"%{{meta[0]}}, read at %{{meta[1]}}<br>%{{text}}<br>{_at(latent)}<extra></extra>",
+        "hovertemplate": f"%{{meta[0]}}<br>read at %{{meta[1]}}<br>%{{text}}<br>{_at(latent)}<extra></extra>",
         "name": "single samples",
         "legendgroup": "single",
         "showlegend": first,
@@ -111,13 +112,13 @@ def _mean_of_commonest_token(latent: xr.Dataset) -> dict[str, Any]:
 
 def _mean(latent: xr.Dataset) -> dict[str, Any]:
     """The mean trajectory, both of its ends named."""
-    mean, depth = latent["mean_trajectory"].values, depth_of(latent)
+    places, depth = _axes(latent, latent["mean_trajectory"].values), depth_of(latent)
     labels = [escaped(str(label)) for label in latent["sublayer"].values]
     ends = [label if place in (0, len(labels) - 1) else "" for place, label in enumerate(labels)]
     return {
         "type": "scatter",
         "mode": "lines+markers+text",
-        **_axes(latent, mean),
+        **places,
         "line": {"color": TEXT, "width": 2},
         "marker": {
             "size": 9,
@@ -129,17 +130,19 @@ def _mean(latent: xr.Dataset) -> dict[str, Any]:
         },
         "text": ends,
         "textfont": {"weight": 700},
-        "textposition": _outer_sides(mean),
+        "textposition": _sides(**places),
         "customdata": list(zip(_places(latent), _intervals(latent), strict=True)),
         "hovertemplate": "mean over samples<br>%{customdata[0]}<br>%{customdata[1]}<extra></extra>",
         "name": "mean over samples",
     }
 
 
-def _outer_sides(mean: np.ndarray) -> list[str]:
-    """Where labels of points are written: above those in the upper half, below those in the lower."""
-    up = mean[:, min(1, mean.shape[1] - 1)]
-    return np.where(up >= np.nanmean(up), "top center", "bottom center").tolist()
+def _sides(x: Rounded, y: Rounded) -> list[str]:
+    """On which sides of points labels are written: away from the middle's height, and towards it across."""
+    across, up = (np.array(values, dtype=float) for values in (x, y))
+    middle = (np.nanmin(across) + np.nanmax(across)) / 2
+    above = np.where(up >= np.nanmean(up), "top ", "bottom ")
+    return np.char.add(above, np.where(across > middle, "left", "right")).tolist()
 
 
 def _intervals(latent: xr.Dataset) -> list[str]:

@@ -71,24 +71,27 @@ def _units(dynamics: xr.Dataset, units: np.ndarray, ranks: np.ndarray) -> dict[s
         "x": ranks.tolist(),
         "y": rounded(dynamics["rotations"].values[units]),
         "marker": {"size": 5, "color": legible(ACCENT)},
-        "customdata": [[unit, beside_null(dynamics, unit)] for unit in units.tolist()],
+        "customdata": list(zip(units.tolist(), beside_null(dynamics, units.tolist()), strict=True)),
         "hovertemplate": "unit %{customdata[0]}: R = %{y:.3g}<br>%{customdata[1]}<extra></extra>",
         "name": "units of this run",
     }
 
 
-def beside_null(dynamics: xr.Dataset, unit: int) -> str:
-    """What a unit's turns are to be compared with: ``increment sign flip: 3.5 ± 0.9, p = 0.2``; empty if unknown."""
-    if not {"rotations_surrogate_mean", "rotations_surrogate_std"} <= set(dynamics):
-        return ""
-    rows = np.flatnonzero(dynamics["surrogate"].values == HEADLINE)
-    if not rows.size:
-        return ""
+def beside_null(dynamics: xr.Dataset, units: Sequence[int]) -> list[str]:
+    """What turns of units are to be compared with: ``increment sign flip: 3.5 ± 0.9 (sd), p = 0.2``; empty if unknown.
+
+    p is that of a unit alone: of a hundred units that are as the null, five have one below 0.05.
+    """
+    if (
+        not {"rotations_surrogate_mean", "rotations_surrogate_std"} <= set(dynamics)
+        or HEADLINE not in dynamics["surrogate"]
+    ):
+        return [""] * len(units)
+    held = dynamics.sel(surrogate=HEADLINE)
     names = ("mean", "std", *(("p",) if "rotations_surrogate_p" in dynamics else ()))
-    mean, deviation, *p = (
-        spoken_number(dynamics[f"rotations_surrogate_{name}"].values[rows[0], unit]) for name in names
-    )
-    return f"{HEADLINE_WORDS}: {mean} ± {deviation} (sd)" + "".join(f", p = {value}" for value in p)
+    columns = [held[f"rotations_surrogate_{name}"].values[units].tolist() for name in names]
+    words = [f"{HEADLINE_WORDS}: {{}} ± {{}} (sd)", f"{HEADLINE_WORDS}: {{}} ± {{}} (sd), p = {{}}"][len(names) - 2]
+    return [words.format(*map(spoken_number, row)) for row in zip(*columns, strict=True)]
 
 
 def _averaged(values: np.ndarray) -> np.ndarray:
@@ -177,7 +180,7 @@ def named_units(dynamics: xr.Dataset) -> dict[int, str]:
 def _portrait_title(dynamics: xr.Dataset, unit: int) -> str:
     turns = float(dynamics["rotations"].values[unit])
     count = f"R = {turns:.2f}" if np.isfinite(turns) else "R undefined"
-    return lines_of(f"Portrait of unit {unit}: {count}", beside_null(dynamics, unit))
+    return lines_of(f"Portrait of unit {unit}: {count}", *beside_null(dynamics, [unit]))
 
 
 def _portrait(dynamics: xr.Dataset, unit: int) -> list[dict[str, Any]]:
