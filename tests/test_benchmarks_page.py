@@ -70,7 +70,7 @@ def section(page, name):
 
 
 def test_figures_stand_with_their_meaning_and_their_goal(bench):
-    code, page, printed = bench({"teleport": saying(TELEPORT, "a table")})
+    code, page, printed = bench({"teleport": f"{saying(TELEPORT, 'a table')}\nprint()"})
     assert code == 0
     assert "| CPU | an abacus |" in page
     assert (

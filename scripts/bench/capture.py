@@ -177,7 +177,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="fewer rounds, under a minute")
     quick = parser.parse_args().quick
-    over = against_bare(rounds=5 if quick else 15)
+    over = against_bare(rounds=3 if quick else 15)
     figures = {
         "capture_over_bare": round(over["capture"], 4),
         "hidden_states_over_bare": round(over["output_hidden_states"], 4),

@@ -20,11 +20,11 @@ def synchronize(device: torch.device) -> None:
         torch.cuda.synchronize(device)
 
 
-def matrix_product_flops(device: torch.device, dtype: torch.dtype, size: int, repeats: int = 20) -> float:
+def matrix_product_flops(device: torch.device, dtype: torch.dtype, size: int, repeats: int) -> float:
     """Floating-point operations a second of the fastest of some products of square matrices, 2 size^3 each."""
     first, second = (torch.randn(size, size, device=device).to(dtype) for _ in range(2))
     fastest = float("inf")
-    for _ in range(repeats + 3):
+    for _ in range(repeats):
         synchronize(device)
         began = time.perf_counter()
         torch.mm(first, second)
