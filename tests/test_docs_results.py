@@ -1,0 +1,122 @@
+"""The results contract: what is written is what docs/results.md says is written, and the other way round."""
+
+import json
+
+import pytest
+import torch
+from documents import DOCS, names, section, tables
+from made_up_perturbations import perturbation_of
+from workplace import FEW_DRAWS, quietly
+
+from rs_cae.callbacks.components import component_findings
+from rs_cae.cli import main
+from rs_cae.dynamics.moments import Moments
+from rs_cae.figures.catalogue import FIGURES
+from rs_cae.record import WITHOUT
+from rs_cae.results import open_dataset
+from rs_cae.run_folder import RunFolder
+
+PAGE = (DOCS / "results.md").read_text()
+DATASETS = ("dynamics", "latent", "perturbation")
+ENDS = ("_low", "_high")
+
+
+def described(title):
+    """Rows of all tables of variables under a heading, by the variable."""
+    rows = [row for table in tables(section(PAGE, title)) for row in table if "variable" in row]
+    return {name: row for row in rows for name in names(row["variable"])}
+
+
+def written(dataset):
+    """What a table should say of each variable: dimensions, unit, and what stands beside it."""
+    held = [str(name) for name in dataset.data_vars]
+    own = [name for name in held if not name.endswith(ENDS)]
+    beside = {"interval": "_low", "null": "_null"}
+    nulls = [name for name in own if name.endswith("_null") and f"{name}_low" not in held]
+    return {
+        name: {
+            "along": ", ".join(map(str, dataset[name].dims)) or "-",
+            "unit": dataset[name].attrs.get("units", "-"),
+            "beside": ", ".join(
+                what for what, end in beside.items() if f"{name}{end}" in {*nulls, *set(held).difference(own)}
+            )
+            or "-",
+        }
+        for name in own
+        if name not in nulls
+    }
+
+
+@pytest.fixture(scope="module")
+def whole(tested, tmp_path_factory):
+    """A test of all questions, of the fit of ``tested``, with a sample that is an outlier."""
+    folder = tmp_path_factory.mktemp("whole") / "run"
+    given = [f"--ckpt_path={tested[1] / 'checkpoints' / 'best.ckpt'}", f"--run_dir={folder}", *FEW_DRAWS]
+    few = ["--data.outlier_norm_factor=1.01", "--perturbation.layers=[0,1]", "--perturbation.steps=2"]
+    code, printed = quietly(lambda: main(["test", *given, *few, "--trainer.enable_progress_bar=false"]))
+    assert code == 0, printed
+    datasets = {name: open_dataset(folder, name) for name in DATASETS}
+    return datasets, json.loads((folder / "metrics.json").read_text())
+
+
+def of_components():
+    """What a PCA's latents have besides, of random states in a stream wider than 100."""
+    states = torch.randn(40, 4, 101, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    found = component_findings(Moments.of(states), Moments.of(states[..., :100]), torch.ones(4), shared=True)
+    return set(found.variables), set(found.headlines)
+
+
+@pytest.mark.parametrize("name", DATASETS)
+def test_every_variable_is_described_as_it_is(name, whole):
+    rows, held = described(f"results/{name}.nc"), written(whole[0][name])
+    assert {name: {key: rows[name][key] for key in said} for name, said in held.items()} == held
+    assert all(rows[name]["what"] for name in held)
+
+
+def test_nothing_is_described_that_is_not_written(whole):
+    rows = {name: set(described(f"results/{name}.nc")) for name in DATASETS}
+    left = {name: rows[name] - set(written(whole[0][name])) for name in DATASETS}
+    untrained = {"recovery_untrained_mean"}
+    assert set(perturbation_of(untrained=True)) - set(perturbation_of()) >= untrained
+    of_pca = {name for name in of_components()[0] if not name.endswith((*ENDS, "_null"))}
+    assert left == {"dynamics": set(), "latent": of_pca, "perturbation": untrained}
+
+
+def test_components_are_described():
+    rows = described("results/latent.nc")
+    for name in of_components()[0]:
+        assert name.removesuffix("_low").removesuffix("_high").removesuffix("_null") in rows
+        assert not name.endswith("_null") or "null" in rows[name.removesuffix("_null")]["beside"]
+        assert not name.endswith("_low") or "interval" in rows[name.removesuffix("_low")]["beside"]
+
+
+def test_coordinates_and_attributes_are_described(whole):
+    coordinates = {name: row["along"] for row in tables(PAGE)[1] for name in names(row["coordinate"])}
+    attributes = {
+        name for table in tables(section(PAGE, "Attributes")) for row in table for name in names(row["attribute"])
+    }
+    for name in DATASETS:
+        dataset = whole[0][name]
+        for coordinate, values in dataset.coords.items():
+            assert coordinates[str(coordinate)] == values.dims[0]
+        assert dataset.attrs.keys() <= attributes
+        named = {dimension for dimension in map(str, dataset.dims) if dimension not in dataset.coords}
+        assert all(f"`{dimension}`" in PAGE for dimension in named)
+
+
+def test_every_headline_is_described_with_its_unit_and_its_null(whole):
+    (table,) = tables(section(PAGE, "metrics.json"))
+    headlines, held = {name: row for row in table for name in names(row["headline"])}, whole[1]
+    for name, line in held.items():
+        row = headlines[name.removesuffix(WITHOUT)]
+        assert row["unit"] == line["unit"], name
+        assert line["null"] is None or row["null"] != "-", name
+    assert headlines.keys() - {name.removesuffix(WITHOUT) for name in held} == of_components()[1]
+    assert all(f"`{key}`" in section(PAGE, "metrics.json") for key in next(iter(held.values())))
+
+
+def test_every_figure_and_every_file_is_named():
+    (table,) = tables(section(PAGE, "Figures and the report"))
+    assert sorted(name for row in table for name in names(row["figures"])) == sorted(FIGURES)
+    tree = PAGE.split("```")[1]
+    assert all(path == DOCS or path.name in tree for path in vars(RunFolder(DOCS)).values())
