@@ -14,7 +14,7 @@ from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 from rs_cae import processes
 from rs_cae.callbacks import ANALYSES
 from rs_cae.callbacks.wandb_logger import finish, run_of_agent
-from rs_cae.commands import cache, perturb, report, sweep, verify
+from rs_cae.commands import cache, perturb, predict, report, sweep, verify
 from rs_cae.commands.checks import refuse_unfit_analyses, refuse_unfit_trainer
 from rs_cae.commands.joining import Joined, join_run
 from rs_cae.commands.messages import constructor_problem
@@ -37,12 +37,12 @@ WANDB_HELP = "Log to Weights & Biases; offline without a key. True by default un
 ARTIFACT_HELP = "Hand Weights & Biases the results, figures and report of the test as an artifact."
 NOT_PART_OF_A_RUN = {
     *("config", "run_dir", "analyses", "report", "test_after", "wandb_artifact", "ckpt_path"),
-    *("weights_only", "verbose"),
+    *("weights_only", "verbose", "return_predictions", "texts", "out"),
 }
 
 
 class RunCLI(LightningCLI):
-    """``fit`` starts a run in a folder of its own; ``validate`` and ``test`` join it.
+    """``fit`` starts a run in a folder of its own; ``validate``, ``test`` and ``predict`` join it.
 
     Args:
         joined: The run and the checkpoint that the command line refers to.
@@ -69,14 +69,16 @@ class RunCLI(LightningCLI):
     def subcommands() -> dict[str, set[str]]:
         """The trainer's methods that are commands, with the arguments that are no options."""
         every = LightningCLI.subcommands()
-        return {name: every[name] for name in ("fit", "validate", "test")}
+        return {name: every[name] for name in ("fit", "validate", "test", "predict")}
 
     def setup_parser(self, *arguments: Any, **keywords: Any) -> None:
         """Add what only single commands have."""
         super().setup_parser(*arguments, **keywords)
         self.parser.epilog = f"Also, each with its own --help: {', '.join(OWN_COMMANDS)}."
         for name, parser in self._subcommand_parsers.items():
-            parser.set_defaults(weights_only=True, **({} if name == "fit" else {"verbose": name != "test"}))
+            own = {"fit": {}, "predict": {"return_predictions": False}}.get(name, {"verbose": name != "test"})
+            parser.set_defaults(weights_only=True, **own)
+        predict.add_options(self._subcommand_parsers["predict"])
         self._subcommand_parsers["fit"].add_argument(
             "--test_after", type=bool, default=False, help="Run test on the best checkpoint when the fit has ended."
         )
@@ -162,6 +164,11 @@ class RunCLI(LightningCLI):
     def before_test(self) -> None:
         """Read the corpora."""
         self._begin(["test"])
+
+    def before_predict(self) -> None:
+        """Read the texts of which latents are wanted."""
+        predict.prepare(self.config.predict, self.trainer, self.datamodule)
+        self._begin(["predict"])
 
     def after_fit(self) -> None:
         """Say where the run lies, and test it if asked to."""

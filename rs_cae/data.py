@@ -214,6 +214,10 @@ class TrajectoryDataModule(LightningDataModule):
         """The test texts, in order."""
         return self._loader("test")
 
+    def predict_dataloader(self) -> DataLoader[CaptureRequest | TrajectoryBatch]:
+        """The same."""
+        return self._loader("test")
+
     def _origin_here(self) -> Origin:
         """The origin, told on which device its language model is to run."""
         if self.trainer is not None:
@@ -238,12 +242,8 @@ class TrajectoryDataModule(LightningDataModule):
 
     def _loader(self, split: str, shuffle: bool = False) -> DataLoader[CaptureRequest | TrajectoryBatch]:
         batches = GlobalBatches(self.samples(split), self.batch_size, self.seed if shuffle else None)
-        return DataLoader(
-            self.origin.open(CORPUS_OF[split]),
-            batch_sampler=batches,
-            num_workers=self.num_workers,
-            collate_fn=_as_it_is,
-        )
+        corpus, workers = self.origin.open(CORPUS_OF[split]), self.num_workers
+        return DataLoader(corpus, batch_sampler=batches, num_workers=workers, collate_fn=_as_it_is)
 
 
 def _as_it_is(batch: Any) -> Any:

@@ -40,6 +40,16 @@ def test_no_file_stays_open_and_the_tree_stays_as_it_is(tested, tmp_path):
     np.testing.assert_array_equal(tree["latent/latents"].values, before)
 
 
+def test_predictions_are_a_branch_of_the_tree(tested, tmp_path):
+    predictions = tmp_path / "predictions"
+    predictions.mkdir()
+    shutil.copy(tested[1] / "results" / "latent.nc", predictions / "new.nc")
+    tree = rs_cae.open_results(tmp_path)
+    assert set(tree.children) == {"predictions"}
+    xr.testing.assert_identical(tree["predictions/new"].to_dataset(), open_dataset(tested[1], "latent"))
+    assert tree.attrs["language_model"] == str(tested[0].model)
+
+
 def test_a_folder_that_perturb_wrote(tested, tmp_path):
     shutil.copy(tested[1] / "results" / "perturbation.nc", tmp_path / "perturbation.nc")
     shutil.copy(tested[1] / "metrics.json", tmp_path / "metrics.json")

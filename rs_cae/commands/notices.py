@@ -17,6 +17,7 @@ def silence() -> None:
         "Checkpoint directory .* exists and is not empty.*",
         ".*callbacks used to create the.*",
         ".*It is recommended to use .self.log.*sync_dist=True.*",
+        ".*custom batch sampler .GlobalBatches. for prediction.*",
         "The number of training batches .* is smaller than the logging interval.*",
     ):
         warnings.filterwarnings("ignore", message=text)

@@ -28,7 +28,7 @@ def loggers_of(configured: Any, folder: RunFolder, command: str | None, wandb: b
     several = configured if isinstance(configured, list) else [configured]
     loggers = [logger for logger in several if isinstance(logger, Logger)]
     loggers.append(CSVLogger(folder.path / "logs", name=command))
-    if wandb:
+    if wandb and command != "predict":  # which logs no number
         loggers.append(wandb_logger(folder.path, command))
     return loggers
 

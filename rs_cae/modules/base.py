@@ -105,6 +105,12 @@ class ReducerModule(LightningModule):
             reconstructions = self.reducer.decode(latents)
         return {"latents": latents, "reconstructions": reconstructions, "coefficients": coefficients}
 
+    def predict_step(self, batch: TrajectoryBatch, batch_index: int) -> Mapping[str, Tensor]:
+        """Latents and reconstructions of a batch."""
+        with torch.autocast(batch.states.device.type, enabled=False):
+            latents = self.reducer.encode(batch.states)
+            return {"latents": latents, "reconstructions": self.reducer.decode(latents)}
+
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Say which module this is, for ``load_reducer``."""
         checkpoint["module"] = type(self).__name__

@@ -50,13 +50,18 @@ class CorpusSpec:
         wikitext = wikitext_column(self.name)
         return wikitext.revision if wikitext else None
 
+    @property
+    def option(self) -> str:
+        """By which it was named."""
+        return f"--data.{self.role}_corpus"
+
     def load(self) -> list[str]:
         """The chosen texts.
 
         Raises:
             InputError: If the corpus cannot be read, or too few texts qualify.
         """
-        corpus, count = f"--data.{self.role}_corpus", f"--data.n_{self.role}"
+        corpus, count = self.option, f"--data.n_{self.role}"
         if self.min_chars > self.max_chars:
             raise InputError("--data.min_chars", self.min_chars, f"is above --data.max_chars {self.max_chars}")
         if self.count is not None and self.count < 1:
@@ -84,3 +89,33 @@ class CorpusSpec:
         if self.name.endswith((".txt", ".txt.gz")):
             return read_text_file(self.name, option)
         raise InputError(option, self.name, f"no such corpus; give {_KNOWN} or the path of a .txt or .txt.gz file")
+
+
+@dataclass(frozen=True)
+class GivenTexts(CorpusSpec):
+    """All lines of a file but blank ones, stripped, whatever their lengths, in place of a corpus.
+
+    Attributes:
+        texts: What is read.
+        lines: Which line of the file each of them is, from 1.
+        option: By which the file was named.
+    """
+
+    texts: tuple[str, ...] = ()
+    lines: tuple[int, ...] = ()
+    option: str = ""
+
+    @classmethod
+    def of_file(cls, role: str, name: str, option: str) -> "GivenTexts":
+        """The texts of a file, in utf-8 and perhaps compressed by gzip, a text a line.
+
+        Raises:
+            InputError: If it cannot be read, or has blank lines only.
+        """
+        stripped = enumerate((line.strip() for line in read_text_file(name, option)), start=1)
+        lines, texts = zip(*((number, text) for number, text in stripped if text), strict=True)
+        return cls(role, name, 1, max(map(len, texts)), None, len(texts), texts, lines, option)
+
+    def load(self) -> list[str]:
+        """The texts."""
+        return list(self.texts)

@@ -90,8 +90,8 @@ def read_text_file(name: str, option: str) -> Iterator[str]:
 
 def _open_text(name: str) -> TextIO:
     if name.endswith(".gz"):
-        return gzip.open(name, "rt", encoding="utf-8")
-    return Path(name).open(encoding="utf-8")
+        return gzip.open(name, "rt", encoding="utf-8-sig")
+    return Path(name).open(encoding="utf-8-sig")
 
 
 def read_dataset(source: DatasetColumn, name: str, option: str) -> Iterator[str]:

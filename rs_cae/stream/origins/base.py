@@ -126,6 +126,14 @@ class Origin(ABC):
         """
 
     @abstractmethod
+    def reading(self, corpus: CorpusSpec) -> "Origin":
+        """Trajectories of the same language model, which runs now, with another corpus in the place of one of these.
+
+        Raises:
+            InputError: If it is not the model that it was, or the corpus cannot be read.
+        """
+
+    @abstractmethod
     def token_texts(self, role: str, tokens: Tensor) -> list[str]:
         """The text of each of a corpus's tokens [n]."""
 

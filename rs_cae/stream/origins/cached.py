@@ -1,6 +1,6 @@
 """The origin of trajectories that were captured before: a cache."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,10 @@ from rs_cae.stream.cache import CachedTrajectories, Manifest, read_manifest
 from rs_cae.stream.corpus import CorpusSpec
 from rs_cae.stream.language_model import LanguageModelSpec
 from rs_cae.stream.origins.base import CaptureSpec, LanguageModel, Origin
-from rs_cae.stream.origins.live import LiveOrigin
+from rs_cae.stream.origins.live import LayerwiseOrigin, LiveOrigin
+
+OF_THE_MODEL = ("config", "weights", "tokenizer")
+"""What a manifest says of the language model itself."""
 
 
 class CachedOrigin(Origin):
@@ -96,18 +99,29 @@ class CachedOrigin(Origin):
         """See ``Origin``."""
         return self.manifest(role).origin
 
+    def reading(self, corpus: CorpusSpec) -> LiveOrigin:
+        """See ``Origin``; in the precision of the cache, and as it was captured."""
+        role = next(role for role in self.corpora if (self.folder / role).is_dir())
+        layerwise = self.manifest(role).identity["data.schedule"] == "layerwise"
+        return self._running(role, corpus, OF_THE_MODEL, LayerwiseOrigin if layerwise else LiveOrigin)
+
     def _live(self, role: str) -> LiveOrigin:
         """What would capture this corpus again."""
         held = self.manifest(role).identity
         if held["data.schedule"] == "layerwise":
             problem = "was captured layer by layer, and what is asked for runs the whole model"
             raise InputError("--data.cache_dir", self.folder / role, problem)
-        dtype, hook_points, count = held["data.dtype"], held["data.hook_points"], held[f"data.n_{role}"]
-        model = replace(self.model, dtype=dtype, hook_points=hook_points)
-        live = LiveOrigin(model, {role: replace(self.corpora[role], count=count)}, self.capture)
+        corpus = replace(self.corpora[role], count=held[f"data.n_{role}"])
+        return self._running(role, corpus, (*OF_THE_MODEL, "texts", "tokens"), LiveOrigin)
+
+    def _running(self, role: str, corpus: CorpusSpec, unchanged: Sequence[str], kind: type[LiveOrigin]) -> LiveOrigin:
+        """The model that a corpus of the cache is of, reading a corpus, if nothing of it has changed."""
+        held = self.manifest(role).identity
+        model = replace(self.model, dtype=held["data.dtype"], hook_points=held["data.hook_points"])
+        live = kind(model, {corpus.role: corpus}, self.capture)
         live.device = self.device
-        now = live.identity(role)
-        changed = [name for name in ("config", "weights", "tokenizer", "texts", "tokens") if now[name] != held[name]]
+        now = live.identity(corpus.role)
+        changed = [name for name in unchanged if now[name] != held[name]]
         if changed:
             problem = f"is of another model or corpus than there is now: its {changed[0]} has changed since"
             raise InputError("--data.cache_dir", self.folder / role, problem)

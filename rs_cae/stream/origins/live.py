@@ -98,7 +98,7 @@ class LiveOrigin(Origin):
         except InputError:
             raise
         except ValueError as error:
-            raise InputError(f"--data.{role}_corpus", corpus.name, str(error)) from error
+            raise InputError(corpus.option, corpus.name, str(error)) from error
         try:
             refuse_foreign_tokens(self.config, tokenized.ids)
         except ValueError as error:
@@ -141,6 +141,10 @@ class LiveOrigin(Origin):
         capturer = self.capturer
         assert isinstance(capturer, Batchwise)
         return LanguageModel(capturer.model, capturer.points, self.tokenizer, self.plan(role).tokenized)
+
+    def reading(self, corpus: CorpusSpec) -> "LiveOrigin":
+        """See ``Origin``."""
+        return type(self)(self.model, {**self.corpora, corpus.role: corpus}, self.capture)
 
     def token_texts(self, role: str, tokens: Tensor) -> list[str]:
         """The text of each of the tokens [n], byte for byte where the tokenizer works on bytes."""
