@@ -12,6 +12,7 @@ UNRELATED = "no more than unrelated updates of that size make it"
 CARRIED = "no more than perturbations merely carried along do"
 REORDERED = "than its steps in another order"
 
+LOW_AT_FIRST = [0, *[2.0] * 3, *[1.5] * 4, *[1.4] * 3]
 FALLING, FLAT, EARLY = np.linspace(0.9, 0.5, 11), np.full(11, 0.9), [9, 0.5, 0.5, 0.5] + [0.5] * 7
 FLIPS = [
     ("Activations grow over", said("tortuosity", null=1.5, p=1.0), "its path is no straighter"),
@@ -62,6 +63,7 @@ FLIPS = [
     ),
     ("sharply", drawn("dynamics", "mutual_information_mean", FLAT), "does not fall from the first"),
     ("sharply", drawn("dynamics", "mutual_information_mean", EARLY), "does not fall from the first"),
+    ("sharply", drawn("dynamics", "mutual_information_mean", LOW_AT_FIRST), "does not fall from the first"),
     ("sharply", drawn("dynamics", "mutual_information_mean", [*[2.0] * 4, *[1.9] * 4, 0, 0, 0]), "no more in early"),
     (
         "sharply",
@@ -85,6 +87,21 @@ FLIPS = [
     ),
     ("than their shuffled points", drawn("dynamics", "rotations", -3.0), "most units turn no more than"),
     ("than their shuffled points", drawn("dynamics", "rotations_surrogate_p", 0.06), "100% lie above, but most"),
+    (
+        "than their shuffled points",
+        drawn("dynamics", "rotations_surrogate_mean", 9.0, surrogate="point_shuffle"),
+        "most units turn no more than their shuffled points",
+    ),
+    (
+        "than their shuffled points",
+        lambda datasets, _: datasets["dynamics"].update(
+            {
+                "rotations": ("unit", [5.0] * 6 + [-5.0] * 4),
+                "rotations_surrogate_p": (("surrogate", "unit"), [[0.001] * 4 + [0.9] * 2 + [0.001] * 4] * 6),
+            }
+        ),
+        "60% lie above, but most of them not beyond chance",
+    ),
     (
         "walks of their steps",
         drawn("dynamics", "rotations_surrogate_mean", 9.0, surrogate="increment_sign_flip"),
