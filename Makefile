@@ -8,7 +8,7 @@ PY     := $(VENV)/bin/python
 demo: $(VENV)/.installed
 	$(PY) -m rs_cae fit --config configs/demo.yaml
 	$(PY) -m rs_cae test
-	@echo "The run lies in runs/latest: figures/, results/, metrics.json"
+	@echo "report: $$(realpath runs/latest)/report.html"
 
 test: $(VENV)/.installed
 	$(VENV)/bin/ruff check .
