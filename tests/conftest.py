@@ -9,7 +9,7 @@ import torch
 from corpora import ROWS, write_dataset
 from tiny_models import TEXTS
 from transformers import AutoTokenizer, LlamaConfig, LlamaForCausalLM
-from workplace import contents, make_workplace, quietly
+from workplace import ODD, contents, make_workplace, quietly
 
 import rs_cae
 from rs_cae.cli import main
@@ -110,6 +110,14 @@ def tested(tmp_path_factory):
 def loaded(tested):
     """The model and the tokenizer of that run."""
     return rs_cae.load_model(str(tested[0].model), device="cpu")
+
+
+@pytest.fixture(scope="session")
+def asked_everything(tmp_path_factory):
+    """A run of layers alone that was asked everything, on odd numbers of samples and prompts, and where it was made."""
+    place = make_workplace(tmp_path_factory.mktemp("asked_everything"))
+    assert quietly(lambda: place.fit(place.folder / "run", *ODD))[0] == 0
+    return place, place.folder / "run"
 
 
 @pytest.fixture

@@ -34,6 +34,9 @@ FEW_DRAWS = [
     *("--perturbation.texts=2", "--perturbation.layers=[1]", "--perturbation.grid=3", "--perturbation.bootstrap=39"),
 ]
 
+ODD = ["--model.init=random", "--data.n_test=13", "--data.batch_size=15", "--perturbation.texts=3"]
+"""Layers alone, and numbers that two processes cannot share evenly."""
+
 OF_TRAJECTORIES = f"--analyses=[{','.join(name for name in ANALYSES if name != 'perturbation')}]"
 """What is asked of trajectories alone, without the language model."""
 
@@ -77,8 +80,12 @@ class Workplace:
 
     def fit(self, run_dir: Path, *words: str) -> int:
         """Run ``rs_cae fit``, then test without figures and with few draws, in this process."""
+        return main(self.fit_words(run_dir, *words))
+
+    def fit_words(self, run_dir: Path, *words: str) -> list[str]:
+        """What ``fit`` runs."""
         settings = ["--trainer.max_epochs=2", "--trainer.enable_progress_bar=false", "--data.batch_size=16", *FEW_DRAWS]
-        return main(["fit", *self.options(*settings, f"--run_dir={run_dir}", "--test_after=true", *words)])
+        return ["fit", *self.options(*settings, f"--run_dir={run_dir}", "--test_after=true", *words)]
 
     def data(self, **options: Any) -> TrajectoryDataModule:
         """Their data module, ready for any stage."""
