@@ -60,7 +60,7 @@ def distances(results: Results) -> Judgement:
         f"{first.words} latent units a step in the first third of depth, {last.words} in the last",
         NOTHING,
         Verdict.NOT_TESTABLE,
-        "the paper shows a curve; in what we have of it nothing is said of its direction",
+        "the paper shows a curve; its caption says nothing of a direction",
     )
 
 
