@@ -2,6 +2,7 @@
 
 import json
 import os
+import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -55,16 +56,26 @@ class WandbResults(Callback):
         """Hand over what the record, which comes before, has written."""
         record = RunRecord.of(trainer)
         headlines = headlines_as_json(record.headlines)
+        compared = {COMPARED: headlines[POOLED]} if POOLED in headlines else {}
+        numbers = {f"test/{name}": number for name, number in headline_numbers({**headlines, **compared}).items()}
         for run in _runs_of(trainer):
             run.config.update({"provenance": _provenance({**record.attributes, **record.notes})}, allow_val_change=True)
+            run.log({name: number for name, number in numbers.items() if name == f"test/{COMPARED}"})
+            run.summary.update(numbers)
+            self._hand_over(run, headlines, record)
+
+    def _hand_over(self, run: Any, headlines: Mapping[str, Mapping[str, Any]], record: RunRecord) -> None:
+        """Give a run what is more than numbers; that needs the server, and to have lost it is no reason to fail."""
+        import wandb
+
+        try:
             with _staged_in(Path(run.dir).parent):
                 run.log({**self._tables(headlines, record), **self._charts(record), **self._images()})
                 if self.artifact:
                     run.log_artifact(self._as_artifact(run.id))
-            known = {**headlines, **({COMPARED: headlines[POOLED]} if POOLED in headlines else {})}
-            numbers = {f"test/{name}": number for name, number in headline_numbers(known).items()}
-            run.log({name: number for name, number in numbers.items() if name == f"test/{COMPARED}"})
-            run.summary.update(numbers)
+        except wandb.errors.Error as error:
+            lost = " ".join(str(error).split())
+            print(f"Weights & Biases has not taken all of {self.folder.path}, which has it: {lost}", file=sys.stderr)
 
     def _tables(self, headlines: Mapping[str, Mapping[str, Any]], record: RunRecord) -> dict[str, Any]:
         import wandb
