@@ -4,6 +4,7 @@ import json
 
 import pytest
 import torch
+import xarray as xr
 from documents import DOCS, names, section, tables
 from made_up_perturbations import perturbation_of
 from workplace import FEW_DRAWS, quietly
@@ -18,6 +19,7 @@ from rs_cae.run_folder import RunFolder
 
 PAGE = (DOCS / "results.md").read_text()
 DATASETS = ("dynamics", "latent", "perturbation")
+TITLES = {name: f"results/{name}.nc" for name in DATASETS} | {"predictions": "predictions/NAME.nc"}
 ENDS = ("_low", "_high")
 
 
@@ -29,33 +31,35 @@ def described(title):
 
 def written(dataset):
     """What a table should say of each variable: dimensions, unit, and what stands beside it."""
-    held = [str(name) for name in dataset.data_vars]
-    own = [name for name in held if not name.endswith(ENDS)]
-    beside = {"interval": "_low", "null": "_null"}
-    nulls = [name for name in own if name.endswith("_null") and f"{name}_low" not in held]
-    return {
-        name: {
+    held = {str(name) for name in dataset.data_vars}
+    nulls = {name for name in held if name.endswith("_null") and f"{name}_low" not in held}
+    beside = held - {name for name in held if f"{name}_low" in held}  # a null with an interval stands by itself
+
+    def row(name):
+        along = [what for what, end in {"interval": "_low", "null": "_null"}.items() if f"{name}{end}" in beside]
+        units = dataset[name].attrs.get("units", "-")
+        return {
             "along": ", ".join(map(str, dataset[name].dims)) or "-",
-            "unit": dataset[name].attrs.get("units", "-"),
-            "beside": ", ".join(
-                what for what, end in beside.items() if f"{name}{end}" in {*nulls, *set(held).difference(own)}
-            )
-            or "-",
+            "unit": units,
+            "beside": ", ".join(along) or "-",
         }
-        for name in own
-        if name not in nulls
-    }
+
+    return {name: row(name) for name in held - nulls if not name.endswith(ENDS)}
 
 
 @pytest.fixture(scope="module")
 def whole(tested, tmp_path_factory):
-    """A test of all questions, of the fit of ``tested``, with a sample that is an outlier."""
+    """Datasets and headlines of all questions to the fit of ``tested``, with samples that are outliers."""
     folder = tmp_path_factory.mktemp("whole") / "run"
     given = [f"--ckpt_path={tested[1] / 'checkpoints' / 'best.ckpt'}", f"--run_dir={folder}", *FEW_DRAWS]
     few = ["--data.outlier_norm_factor=1.01", "--perturbation.layers=[0,1]", "--perturbation.steps=2"]
     code, printed = quietly(lambda: main(["test", *given, *few, "--trainer.enable_progress_bar=false"]))
     assert code == 0, printed
     datasets = {name: open_dataset(folder, name) for name in DATASETS}
+    texts = tested[0].folder / "test.txt"
+    words = [f"--run_dir={tested[1]}", f"--texts={texts}", f"--out={folder / 'latents.nc'}"]
+    assert quietly(lambda: main(["predict", *words, "--trainer.enable_progress_bar=false"]))[0] == 0
+    datasets["predictions"] = xr.load_dataset(folder / "latents.nc", engine="h5netcdf")
     return datasets, json.loads((folder / "metrics.json").read_text())
 
 
@@ -66,20 +70,20 @@ def of_components():
     return set(found.variables), set(found.headlines)
 
 
-@pytest.mark.parametrize("name", DATASETS)
+@pytest.mark.parametrize("name", TITLES)
 def test_every_variable_is_described_as_it_is(name, whole):
-    rows, held = described(f"results/{name}.nc"), written(whole[0][name])
+    rows, held = described(TITLES[name]), written(whole[0][name])
     assert {name: {key: rows[name][key] for key in said} for name, said in held.items()} == held
     assert all(rows[name]["what"] for name in held)
 
 
 def test_nothing_is_described_that_is_not_written(whole):
-    rows = {name: set(described(f"results/{name}.nc")) for name in DATASETS}
-    left = {name: rows[name] - set(written(whole[0][name])) for name in DATASETS}
+    rows = {name: set(described(TITLES[name])) for name in TITLES}
+    left = {name: rows[name] - set(written(whole[0][name])) for name in TITLES}
     untrained = {"recovery_untrained_mean"}
     assert set(perturbation_of(untrained=True)) - set(perturbation_of()) >= untrained
     of_pca = {name for name in of_components()[0] if not name.endswith((*ENDS, "_null"))}
-    assert left == {"dynamics": set(), "latent": of_pca, "perturbation": untrained}
+    assert left == {"dynamics": set(), "latent": of_pca, "perturbation": untrained, "predictions": set()}
 
 
 def test_components_are_described():
@@ -95,7 +99,7 @@ def test_coordinates_and_attributes_are_described(whole):
     attributes = {
         name for table in tables(section(PAGE, "Attributes")) for row in table for name in names(row["attribute"])
     }
-    for name in DATASETS:
+    for name in TITLES:
         dataset = whole[0][name]
         for coordinate, values in dataset.coords.items():
             assert coordinates[str(coordinate)] == values.dims[0]
