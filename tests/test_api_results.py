@@ -52,9 +52,13 @@ def test_predictions_are_a_branch_of_the_tree(tested, tmp_path):
 
 def test_a_folder_that_perturb_wrote(tested, tmp_path):
     shutil.copy(tested[1] / "results" / "perturbation.nc", tmp_path / "perturbation.nc")
-    shutil.copy(tested[1] / "metrics.json", tmp_path / "metrics.json")
+    unknown = dict.fromkeys(("value", "low", "high", "null", "p", "unit", "sentence"))
+    (tmp_path / "metrics.json").write_text(json.dumps({"recovery": unknown | {"value": 0.5}}))
     tree = rs_cae.open_results(tmp_path)
     assert set(tree.children) == {"perturbation", "metrics"}
+    row = tree["metrics"].to_dataset().sel(headline="recovery")
+    assert (row["value"].item(), row["unit"].item(), row["sentence"].item()) == (0.5, "", "")
+    assert all(np.isnan(row[name].item()) for name in ("low", "high", "null", "p"))
     assert tree["perturbation/recovery"].dims == open_dataset(tested[1], "perturbation")["recovery"].dims
 
 
