@@ -7,9 +7,10 @@ import torch
 import xarray as xr
 from documents import DOCS, names, section, tables
 from made_up_perturbations import perturbation_of
-from workplace import FEW_DRAWS, quietly
+from workplace import quietly
 
 from rs_cae.callbacks.components import component_findings
+from rs_cae.callbacks.perturbation.headlines import QUESTIONS
 from rs_cae.cli import main
 from rs_cae.dynamics.moments import Moments
 from rs_cae.figures.catalogue import FIGURES
@@ -48,19 +49,15 @@ def written(dataset):
 
 
 @pytest.fixture(scope="module")
-def whole(tested, tmp_path_factory):
-    """Datasets and headlines of all questions to the fit of ``tested``, with samples that are outliers."""
-    folder = tmp_path_factory.mktemp("whole") / "run"
-    given = [f"--ckpt_path={tested[1] / 'checkpoints' / 'best.ckpt'}", f"--run_dir={folder}", *FEW_DRAWS]
-    few = ["--data.outlier_norm_factor=1.01", "--perturbation.layers=[0,1]", "--perturbation.steps=2"]
-    code, printed = quietly(lambda: main(["test", *given, *few, "--trainer.enable_progress_bar=false"]))
-    assert code == 0, printed
-    datasets = {name: open_dataset(folder, name) for name in DATASETS}
-    texts = tested[0].folder / "test.txt"
-    words = [f"--run_dir={tested[1]}", f"--texts={texts}", f"--out={folder / 'latents.nc'}"]
+def whole(asked_everything, tmp_path_factory):
+    """Datasets and headlines of all questions, and the latents of other texts."""
+    place, run = asked_everything
+    datasets = {name: open_dataset(run, name) for name in DATASETS}
+    latents = tmp_path_factory.mktemp("latents") / "latents.nc"
+    words = [f"--run_dir={run}", f"--texts={place.folder / 'test.txt'}", f"--out={latents}"]
     assert quietly(lambda: main(["predict", *words, "--trainer.enable_progress_bar=false"]))[0] == 0
-    datasets["predictions"] = xr.load_dataset(folder / "latents.nc", engine="h5netcdf")
-    return datasets, json.loads((folder / "metrics.json").read_text())
+    datasets["predictions"] = xr.load_dataset(latents, engine="h5netcdf")
+    return datasets, json.loads((run / "metrics.json").read_text())
 
 
 def of_components():
@@ -83,7 +80,8 @@ def test_nothing_is_described_that_is_not_written(whole):
     untrained = {"recovery_untrained_mean"}
     assert set(perturbation_of(untrained=True)) - set(perturbation_of()) >= untrained
     of_pca = {name for name in of_components()[0] if not name.endswith((*ENDS, "_null"))}
-    assert left == {"dynamics": set(), "latent": of_pca, "perturbation": untrained, "predictions": set()}
+    latent = of_pca | {"outlier"}  # where they are looked for
+    assert left == {"dynamics": set(), "latent": latent, "perturbation": untrained, "predictions": set()}
 
 
 def test_components_are_described():
@@ -115,7 +113,8 @@ def test_every_headline_is_described_with_its_unit_and_its_null(whole):
         row = headlines[name.removesuffix(WITHOUT)]
         assert row["unit"] == line["unit"], name
         assert line["null"] is None or row["null"] != "-", name
-    assert headlines.keys() - {name.removesuffix(WITHOUT) for name in held} == of_components()[1]
+    deep = {f"{question.name}_early_minus_late" for question in QUESTIONS}  # of models of more layers
+    assert headlines.keys() - {name.removesuffix(WITHOUT) for name in held} == of_components()[1] | deep
     assert all(f"`{key}`" in section(PAGE, "metrics.json") for key in next(iter(held.values())))
 
 
