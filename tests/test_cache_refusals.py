@@ -22,7 +22,7 @@ from rs_cae.stream.cache import writing_lock
         (["--data.dtype=float16"], "error: --data.dtype float16: expected one of float32, bfloat16"),
         (["--data.cache_dir=null"], "error: --data.cache_dir : is wanted: the folder to write to"),
         (["--data.shard_size=0"], "error: --data.shard_size 0: must be at least 1"),
-        (["--model.bottleneck=2"], "error: rs_cae cache: unrecognized arguments: --model.bottleneck=2"),
+        (["--model.bottleneck=2"], "error: --model.bottleneck 2: no such option of cache"),
     ],
 )
 def test_what_makes_no_sense_is_refused(place, tmp_path, capsys, no_model, words, message):

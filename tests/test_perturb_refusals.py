@@ -96,7 +96,7 @@ CASES = [
         "--data.schedule layerwise: holds one layer at a time, and what is asked for runs the",
     ),
     ("--data.test_corpus nowhere.txt", "--data.test_corpus nowhere.txt: cannot be read"),
-    ("--config nowhere.yaml", "--config nowhere.yaml: File does not exist"),
+    ("--config nowhere.yaml", "--config nowhere.yaml: no such file"),
 ]
 
 

@@ -22,6 +22,7 @@ def stubbed(tmp_path, monkeypatch):
     made = Stubbed(tmp_path)
     monkeypatch.setattr(sys, "executable", str(made.program))
     monkeypatch.setattr(written, "draw_sweep", lambda *_: Figure(figsize=(1, 1)))  # tests/test_sweep_figure.py draws
+    monkeypatch.setattr("rs_cae.commands.sweep.refuse_if_none_can_start", lambda *_: None)  # a stub's runs could not
     return made
 
 

@@ -15,6 +15,7 @@ from lightning.fabric.utilities.exceptions import MisconfigurationException
 from rich.progress import track
 
 from rs_cae import processes
+from rs_cae.commands.messages import trainer_problem
 from rs_cae.commands.parser import live_origin, parse_sections
 from rs_cae.commands.provenance import git_commit
 from rs_cae.data import TrajectoryDataModule
@@ -55,7 +56,7 @@ def run(arguments: list[str]) -> int:
     description = "Write the trajectories of both corpora to DIR/train and DIR/test; run again, it goes on."
     sections = {"data": TrajectoryDataModule, "trainer": TrainerOptions}
     options = parse_sections("cache", description, sections, arguments)
-    if options.data.cache_dir is None:
+    if not options.data.cache_dir:
         raise InputError("--data.cache_dir", "", "is wanted: the folder to write to")
     folder = Path(options.data.cache_dir)
     refuse_unwritable("--data.cache_dir", folder)
@@ -76,9 +77,8 @@ def _launch(options: Namespace) -> Fabric:
     try:
         accelerator = processes.accelerator(options.accelerator)
         fabric = Fabric(accelerator=accelerator, strategy=options.strategy, devices=devices, num_nodes=machines)
-    except (MisconfigurationException, RuntimeError, TypeError, ValueError) as error:
-        given = f"(accelerator {options.accelerator}, devices {options.devices}, strategy {options.strategy})"
-        raise InputError("--trainer", given, str(error)) from error
+    except (MisconfigurationException, ImportError, RuntimeError, TypeError, ValueError) as error:
+        raise InputError(*trainer_problem(str(error), options.as_dict())) from error
     fabric.launch()
     return fabric
 
@@ -89,11 +89,11 @@ def _capture_both(fabric: Fabric, origin: LiveOrigin, folder: Path) -> None:
     caches = {role: CorpusCache(folder / role, origin.plan(role), origin.identity(role)) for role in ROLES}
     if first:
         _refuse_other(folder, caches)
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise InputError("--data.cache_dir", folder, f"cannot be written to: {error.strerror}") from error
-    if not first:
+    if not any((folder / role).is_dir() for role in ROLES):
+        origin.verify()  # before anything is written
+    if first:
+        _make(folder)
+    else:
         fabric.barrier()  # until the first one has the lock
     with writing_lock(folder, first):
         if first:
@@ -113,6 +113,14 @@ def _capture_both(fabric: Fabric, origin: LiveOrigin, folder: Path) -> None:
                 print(f"{cache.folder}: {cache.shard_count} shards, {cache.samples} samples, complete")
     if first:
         print(f"use it: python -m rs_cae fit ... --data.source cached --data.cache_dir {folder}")
+
+
+def _make(folder: Path) -> None:
+    """Make a folder that need not be there yet."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError("--data.cache_dir", folder, f"cannot be written to: {error.strerror}") from error
 
 
 @contextmanager

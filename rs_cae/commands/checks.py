@@ -1,21 +1,76 @@
-"""What a fit cannot do without, and what analyses ask of a language model that has it not."""
+"""What a command cannot do without, found out before it writes anything."""
 
-from lightning import Trainer
+import math
+
+from lightning import LightningModule, Trainer
 
 from rs_cae.callbacks import PerturbationField
+from rs_cae.data import TrajectoryDataModule
 from rs_cae.errors import InputError
+from rs_cae.modules import AutoencoderModule, PCAModule, ReducerModule
 from rs_cae.sublayers import SublayerLayout
+
+READ = {
+    "fit": {"limit_train_batches": "train", "limit_val_batches": "validation"},
+    "validate": {"limit_val_batches": "validation"},
+    "test": {"limit_test_batches": "test"},
+    "predict": {"limit_predict_batches": "test"},
+}
+"""The splits that a command reads, by the trainer's options that cut them."""
 
 
 def refuse_unfit_trainer(trainer: Trainer) -> None:
     """Raise an InputError if a fit would climb, or end before anything is validated: its weights are chosen by that."""
-    epochs, batches, needed = trainer.max_epochs, trainer.limit_val_batches, trainer.check_val_every_n_epoch or 1
+    epochs, needed = trainer.max_epochs, trainer.check_val_every_n_epoch or 1
+    for name in ("check_val_every_n_epoch", "accumulate_grad_batches"):
+        value = getattr(trainer, name)
+        if value is not None and value < 1:
+            raise InputError(f"--trainer.{name}", value, "must be at least 1")
+    if trainer.fast_dev_run:  # type: ignore[attr-defined]
+        problem = "keeps no checkpoint; --trainer.max_epochs 1 and a small --data.n_train try everything out"
+        raise InputError("--trainer.fast_dev_run", trainer.fast_dev_run, problem)  # type: ignore[attr-defined]
     if epochs is not None and 0 <= epochs < needed:
         raise InputError("--trainer.max_epochs", epochs, f"must be at least {needed}: weights are chosen by validation")
+    if trainer.max_steps == 0:
+        raise InputError("--trainer.max_steps", 0, "must not be 0: weights are chosen by validation")
+    if trainer.min_epochs is not None and epochs is not None and 0 <= epochs < trainer.min_epochs:
+        raise InputError("--trainer.min_epochs", trainer.min_epochs, f"is above --trainer.max_epochs {epochs}")
     if trainer.gradient_clip_val is not None and trainer.gradient_clip_val < 0:
         raise InputError("--trainer.gradient_clip_val", trainer.gradient_clip_val, "must be at least 0")
-    if not batches:
-        raise InputError("--trainer.limit_val_batches", batches, "must not be 0: weights are chosen by validation")
+    if not trainer.limit_val_batches:
+        problem = "must not be 0: weights are chosen by validation"
+        raise InputError("--trainer.limit_val_batches", trainer.limit_val_batches, problem)
+
+
+def refuse_idle_trainer(trainer: Trainer, data: TrajectoryDataModule, stages: list[str]) -> None:
+    """Raise an InputError if a command would leave out all that it is to read.
+
+    Args:
+        trainer: Of the command.
+        data: Whose corpora have been opened.
+        stages: What is done, of ``fit``, ``validate``, ``test`` and ``predict``.
+    """
+    for name, split in (item for stage in stages for item in READ[stage].items()):
+        limit, batches = getattr(trainer, name), math.ceil(len(data.splits[split]) / data.batch_size)
+        if isinstance(limit, float) and limit * batches < 1:
+            raise InputError(f"--trainer.{name}", limit, f"leaves nothing of {batches} batches")
+        if not limit:
+            raise InputError(f"--trainer.{name}", limit, f"leaves no {split} batch")
+
+
+def refuse_too_few_states(module: LightningModule, data: TrajectoryDataModule) -> None:
+    """Raise an InputError if there is one train state for a map that begins with principal axes, which want two.
+
+    Args:
+        module: What is to be fitted.
+        data: Whose train corpus has been opened.
+    """
+    with_axes = isinstance(module, PCAModule) or (isinstance(module, AutoencoderModule) and module.init == "pca")
+    if with_axes and isinstance(module, ReducerModule):
+        states = len(data.splits["train"]) * data.sublayers // module.reducer.maps
+        if states < 2:
+            problem = "leaves one state of each sublayer to train on, and principal axes want two"
+            raise InputError("--data.train_corpus", data.origin.corpora["train"].name, problem)
 
 
 def refuse_unfit_analyses(trainer: Trainer, layout: SublayerLayout) -> None:

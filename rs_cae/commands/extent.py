@@ -19,7 +19,7 @@ def plane_extent(given: list[float] | None, run_dir: Path | None, bottleneck: in
         bottleneck: Latents of its reducer, of which the first two are axes.
 
     Raises:
-        InputError: If what is given is no extent.
+        InputError: If what is given is no extent, or the results of the test cannot be read.
     """
     axes = min(2, bottleneck)
     if given is not None:
@@ -35,9 +35,13 @@ def plane_extent(given: list[float] | None, run_dir: Path | None, bottleneck: in
 def _tested_extent(run_dir: Path, axes: int) -> Tensor | None:
     """That of a run's test; None if it has none yet, or did not ask for it."""
     results = RunFolder(run_dir).results
-    if (results / "latent.nc").is_file() and "grid_extent" in (tested := open_dataset(run_dir, "latent")):
-        return torch.from_numpy(tested["grid_extent"].values[:axes]).double()
-    if (results / "perturbation.nc").is_file():
-        points = torch.from_numpy(open_dataset(run_dir, "perturbation")["points"].values[:, :axes]).double()
-        return torch.stack([points.amin(dim=0), points.amax(dim=0)], dim=1)
+    try:
+        if (results / "latent.nc").is_file() and "grid_extent" in (tested := open_dataset(run_dir, "latent")):
+            return torch.from_numpy(tested["grid_extent"].values[:axes]).double()
+        if (results / "perturbation.nc").is_file():
+            points = torch.from_numpy(open_dataset(run_dir, "perturbation")["points"].values[:, :axes]).double()
+            return torch.stack([points.amin(dim=0), points.amax(dim=0)], dim=1)
+    except (OSError, LookupError, ValueError) as error:
+        problem = f"its results cannot be read ({error}); `python -m rs_cae test --run_dir {run_dir}` makes them anew"
+        raise InputError("--run_dir", run_dir, problem) from error
     return None

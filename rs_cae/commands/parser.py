@@ -2,16 +2,16 @@
 
 import argparse
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from inspect import signature
 from pathlib import Path
 from typing import Any, ClassVar, NoReturn
 
-import yaml
 from jsonargparse import Namespace
 from lightning.pytorch.cli import LightningArgumentParser
 
-from rs_cae.commands.messages import one_line, own_option
+from rs_cae.commands.configs import config_at, read_config
+from rs_cae.commands.messages import one_line, own_option, unknown_option
 from rs_cae.data import TrajectoryDataModule
 from rs_cae.errors import InputError
 from rs_cae.stream.origins import LiveOrigin
@@ -23,9 +23,12 @@ class OneLineParser(LightningArgumentParser):
     typed: ClassVar[list[str]] = []
     """The command line, from which messages take an option as it was typed."""
 
+    def __init__(self, *arguments: Any, **keywords: Any) -> None:
+        super().__init__(*arguments, allow_abbrev=False, **keywords)  # as ``joining`` reads the run and the checkpoint
+
     def error(self, message: str, ex: Exception | None = None) -> Any:
         """Raise an InputError that names the option and the value."""
-        raise InputError(*one_line(message, self.typed)) from ex
+        raise InputError(*one_line(message, self.typed, _options_of(self))) from ex
 
 
 class CommandParser(argparse.ArgumentParser):
@@ -43,13 +46,13 @@ class CommandParser(argparse.ArgumentParser):
     def add_controls(self, what: str) -> None:
         """Add ``--control``, the folders that are drawn in grey."""
         about = f"{what}; may be given several times."
-        self.add_argument("--control", type=Path, action="append", default=[], metavar="DIR", help=about)
+        self.add_argument("--control", type=named_path, action="append", default=[], metavar="DIR", help=about)
 
     def add_run(self) -> None:
         """Add ``--run_dir`` and ``--ckpt_path``, by which ``joining.find_run`` finds a run."""
         run, checkpoint = "The run; by default that of the checkpoint, else runs/latest.", "By default the run's best."
-        self.add_argument("--run_dir", type=Path, metavar="DIR", help=run)
-        self.add_argument("--ckpt_path", type=Path, metavar="FILE", help=checkpoint)
+        self.add_argument("--run_dir", type=named_path, metavar="DIR", help=run)
+        self.add_argument("--ckpt_path", type=named_path, metavar="FILE", help=checkpoint)
 
     def parse_beside(self, sections: Mapping[str, type], arguments: list[str]) -> tuple[argparse.Namespace, list[str]]:
         """Parse these options out of a command line that has options of some sections too.
@@ -70,7 +73,16 @@ class CommandParser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         """Raise an InputError that names the option and the value where they are known."""
-        raise InputError(*(own_option(message) or (self.command, "", message)))
+        said = own_option(message) or unknown_option(self.command, message, _options_of(self))
+        raise InputError(*(said or (self.command, "", message)))
+
+
+def _options_of(parser: argparse.ArgumentParser) -> Iterator[str]:
+    """Every option of a parser and of those of its commands."""
+    yield from parser._option_string_actions
+    for action in parser._actions:
+        for other in action.choices.values() if isinstance(action.choices, dict) else ():
+            yield from _options_of(other)
 
 
 def true_or_false(text: str) -> bool:
@@ -78,6 +90,13 @@ def true_or_false(text: str) -> bool:
     if text.lower() not in ("true", "false"):
         raise argparse.ArgumentTypeError(f"{text}: expected true or false")
     return text.lower() == "true"
+
+
+def named_path(text: str) -> Path:
+    """The value of an option of a ``CommandParser`` that names a file or a folder."""
+    if not text:  # Path would take it for the working folder
+        raise argparse.ArgumentTypeError("'': names nothing")
+    return Path(text)
 
 
 def parse_sections(command: str, description: str, sections: Mapping[str, type], arguments: list[str]) -> Namespace:
@@ -93,36 +112,23 @@ def parse_sections(command: str, description: str, sections: Mapping[str, type],
         InputError: If an option is wrong.
     """
     parser = OneLineParser(prog=f"rs_cae {command}", description=description, parser_mode="omegaconf+")
-    parser.add_argument("--config", action="config", help="A configuration file, of which it takes its part.")
+    parser.add_argument("-c", "--config", action="config", help="A configuration file, of which it takes its part.")
     for name, kind in sections.items():
         parser.add_class_arguments(kind, name)
     known = {name: set(signature(kind).parameters) for name, kind in sections.items()}
     completed: list[str] = []
-    for word in arguments:
-        option, given, value = word.partition("=")
-        if option == "--config" and given:
-            completed.append(f"--config={_part_of(value, known)}")
-        elif completed[-1:] == ["--config"]:
-            completed.append(_part_of(word, known))
-        else:
-            completed.append(word)
+    for place, word in enumerate(arguments):
+        file = config_at(arguments, place)
+        completed.append(word if file is None else word.removesuffix(file) + _part_of(file, known))
     return parser.parse_args(completed)
 
 
 def _part_of(file: str, known: Mapping[str, set[str]]) -> str:
     """What a configuration file says of these sections, as JSON: all of ``data``, what is known of the others."""
-    try:
-        content = yaml.safe_load(Path(file).read_text()) or {}
-    except FileNotFoundError:
-        raise InputError("--config", file, "File does not exist") from None
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise InputError("--config", file, f"cannot be read: {error}") from error
-    if not isinstance(content, dict):
-        raise InputError("--config", file, "holds no options")
-    part = {name: values for name, values in content.items() if name in known and isinstance(values, dict)}
+    part = {name: values for name, values in read_config(file, known).items() if name in known}
     for name in set(part) - {"data"}:
         part[name] = {key: value for key, value in part[name].items() if key in known[name]}
-    return json.dumps(part)
+    return json.dumps(part, default=str)  # YAML knows dates
 
 
 def live_origin(options: Mapping[str, Any]) -> LiveOrigin:

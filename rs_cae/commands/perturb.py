@@ -14,9 +14,10 @@ from rich.progress import track
 from torch import Tensor
 
 from rs_cae.callbacks.perturbation import REFERENCE, PromptBootstrap, in_drawn_order, record_study
+from rs_cae.commands.configs import configs_named
 from rs_cae.commands.extent import plane_extent
 from rs_cae.commands.joining import Joined, find_run
-from rs_cae.commands.parser import CommandParser, parse_sections, true_or_false
+from rs_cae.commands.parser import CommandParser, named_path, parse_sections, true_or_false
 from rs_cae.commands.prompts import read_prompts, shown, tokenize_prompts
 from rs_cae.commands.provenance import attributes_of
 from rs_cae.data import TrajectoryDataModule
@@ -69,9 +70,9 @@ def run(arguments: list[str]) -> int:
     if options.untrained and spec.random_init:
         raise InputError("--untrained", "true", "the model is untrained itself")
     rows = tokenize_prompts(prompts, spec.tokenizer(), context_of(spec.config()))
-    print(_describe(prompts, rows, data, sublayers))
     record = Record(_attributes(settings, joined, options, prompts))
     data.setup("test")
+    print(_describe(prompts, rows, data, sublayers))
     model, points = data.language_model()[:2]
     study = _study(options, data, reducer.to(data.origin.device), sublayers, extent)
     teleports, twins = Teleports(model, points), _twins(spec, data.origin.device) if options.untrained else None
@@ -89,7 +90,7 @@ def _parser() -> CommandParser:
     parser._negative_number_matcher = NEGATIVE  # before Python 3.13, argparse takes -1e-3 for an option
     parser.add_run()
     parser.add_argument("--prompt", help="A prompt, whose last token's stream is perturbed; by default the paper's.")
-    parser.add_argument("--prompts_file", type=Path, metavar="FILE", help="Prompts, one a line, instead of one.")
+    parser.add_argument("--prompts_file", type=named_path, metavar="FILE", help="Prompts, one a line, instead of one.")
     parser.add_argument("--layers", type=int, nargs="+", metavar="L", help="By default 0 7 15 23 31 of 32, scaled.")
     parser.add_argument("--site", help="attn, mlp or layer; by default the first of a layer.")
     parser.add_argument("--grid", type=int, default=10, metavar="N", help="Points along each latent of the plane.")
@@ -106,7 +107,9 @@ def _parser() -> CommandParser:
     )
     parser.add_argument("--bootstrap", type=int, default=1000, metavar="N", help="Resamples behind intervals.")
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="Of everything that is drawn.")
-    parser.add_argument("--out", type=Path, metavar="DIR", help="A new folder; by default RUN_DIR/perturb-1, -2, ...")
+    parser.add_argument(
+        "--out", type=named_path, metavar="DIR", help="A new folder; by default RUN_DIR/perturb-1, -2, ..."
+    )
     return parser
 
 
@@ -129,7 +132,7 @@ def _refuse_other_run(options: argparse.Namespace) -> None:
 
 def _refuse_unknown_model(joined: Joined, rest: list[str]) -> None:
     """Raise an InputError if nothing says to which model the reducer was fitted."""
-    named = any(word.partition("=")[0] in ("--config", "--data.model") for word in rest)
+    named = configs_named(rest) or any(word.partition("=")[0] == "--data.model" for word in rest)
     if joined.config is None and not named:
         problem = f"is wanted, or --data.model: {joined.checkpoint} lies in no run that would name its model"
         raise InputError("--config", "", problem)

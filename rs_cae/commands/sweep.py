@@ -11,9 +11,9 @@ import yaml
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from rs_cae.commands.parser import CommandParser
+from rs_cae.commands.parser import CommandParser, named_path
 from rs_cae.commands.sweeping.caches import Cache, caches_of
-from rs_cae.commands.sweeping.checks import FitParser, refuse_if_none_can_start
+from rs_cae.commands.sweeping.checks import Fit, refuse_if_none_can_start
 from rs_cae.commands.sweeping.folder import SweepFolder
 from rs_cae.commands.sweeping.outcome import Outcome, as_table, read_outcome
 from rs_cae.commands.sweeping.runs import Run, option_of, runs_of
@@ -113,12 +113,12 @@ class Sweep:
         return "fit", *run.arguments, *options, f"--run_dir={self.folder.run(run).path}"
 
 
-def run(arguments: list[str], parse: FitParser) -> int:
+def run(arguments: list[str], fit: Fit) -> int:
     """Run the command.
 
     Args:
         arguments: What follows ``sweep``.
-        parse: The command line of a fit.
+        fit: The command line of a fit.
 
     Returns:
         0; 1 if a run has failed; 130 after Ctrl-C.
@@ -129,8 +129,8 @@ def run(arguments: list[str], parse: FitParser) -> int:
     runs = runs_of(file, file.combinations(options.count, options.seed), extra)
     folder = SweepFolder(options.out or Path("runs/sweeps") / options.file.stem)
     caches, refused = caches_of(runs, folder.path)
-    refuse_if_none_can_start(runs, refused, parse)
     folder.check(runs)
+    refuse_if_none_can_start(file, runs, refused, fit)
     console = Console()
     if not console.is_terminal:
         console = Console(width=COLUMNS)
@@ -168,10 +168,10 @@ def _parse(arguments: list[str]) -> tuple[argparse.Namespace, list[str]]:
     about = "Run a Weights & Biases sweep file on this machine, with no server."
     parser = CommandParser("sweep", f"{about} Options that are not listed here are appended to every run's command.")
     parser.add_argument(
-        "file", type=Path, metavar="FILE", help="In W&B's format, such as configs/sweeps/bottleneck.yaml."
+        "file", type=named_path, metavar="FILE", help="In W&B's format, such as configs/sweeps/bottleneck.yaml."
     )
     parser.add_argument("--jobs", type=_at_least_one, default=1, metavar="N", help="Processes at a time; by default 1.")
-    parser.add_argument("--out", type=Path, metavar="DIR", help="By default runs/sweeps/ and the file's stem.")
+    parser.add_argument("--out", type=named_path, metavar="DIR", help="By default runs/sweeps/ and the file's stem.")
     parser.add_argument("--count", type=_at_least_one, metavar="N", help="At most this many runs.")
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="Of the method random; by default 0.")
     parser.add_controls("Another sweep's folder, such as that of the untrained model, drawn in grey")

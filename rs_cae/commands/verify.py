@@ -33,13 +33,17 @@ def run(arguments: list[str]) -> int:
         return _verify_cache(Path(arguments[0]))
     description = "Check a cache, `verify DIR`, or the hook points of a model, `verify --data.model M`."
     options = parse_sections("verify", description, {"data": TrajectoryDataModule}, arguments)
+    if any(word.partition("=")[0] == "--data.cache_dir" for word in arguments):
+        hint = f"a cache is verified by `python -m rs_cae verify {options.data.cache_dir}`"
+        raise InputError("--data.cache_dir", options.data.cache_dir, hint)
     return _verify_model(live_origin(options.data).model)
 
 
 def _verify_cache(folder: Path) -> int:
     """Every part of every corpus of a cache against its checksum."""
     if not folder.is_dir():
-        raise InputError("verify", folder, "no such folder; give a cache's, or --data.model M to verify a model")
+        wrong = "is not a folder" if folder.exists() else "no such folder"
+        raise InputError("verify", folder, f"{wrong}; give a cache's, or --data.model M to verify a model")
     corpora = [folder] if (folder / MANIFEST).is_file() else [folder / role for role in ROLES]
     if not any(corpus.is_dir() for corpus in corpora):
         raise InputError("verify", folder, "holds no cache; give its folder, or --data.model M to verify a model")

@@ -54,9 +54,13 @@ def runs_of(sweep: SweepFile, combinations: Sequence[Mapping[str, Any]], extra: 
         for name, values in zip(_names(combinations), combinations, strict=True)
     ]
     for run in runs:
-        if not re.search(r"--test_after[ =]true(?!\S)", " ".join(run.arguments), re.IGNORECASE):
+        tested = [words for option, words in by_option(run.arguments) if option == "test_after"]
+        if not tested:
             problem = "wants --test_after true, as the metric is one of the test"
             raise InputError(f"{sweep.path}: command", " ".join(sweep.arguments), problem)
+        last = tested[-1][0].partition("=")[2] or "".join(tested[-1][1:])
+        if last.lower() != "true":
+            raise InputError("--test_after", last, "must be true, as the metric is one of the test")
         if OF_EACH_RUN in map(option_of, run.arguments):
             raise InputError(f"--{OF_EACH_RUN}", "", "is not to be given: each run has its own, below --out")
     return runs

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
-
+from rs_cae.callbacks.wandb_results import COMPARED, POOLED
+from rs_cae.commands.configs import read_yaml
 from rs_cae.commands.sweeping.axes import Axis, drawn, grid, read_axis
 from rs_cae.errors import InputError
 
@@ -92,18 +92,10 @@ def read_sweep_file(path: Path) -> SweepFile:
 
 
 def _read(path: Path) -> tuple[str, dict[Any, Any]]:
-    try:
-        text = path.read_text()
-        content = yaml.safe_load(text)
-    except FileNotFoundError:
-        raise InputError("sweep", path, "no such file") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError("sweep", path, f"cannot be read: {error}") from error
-    except yaml.YAMLError as error:
-        raise InputError("sweep", path, f"is not YAML: {error}") from error
+    content = read_yaml("sweep", path)
     if not isinstance(content, dict):
         raise InputError("sweep", path, "holds no sweep: method, metric, parameters and command are wanted")
-    return text, content
+    return path.read_text(encoding="utf-8"), content
 
 
 def _method(path: Path, method: Any) -> str:
@@ -122,7 +114,8 @@ def _metric(path: Path, content: Any) -> tuple[str, str]:
     goal = content.get("goal", "minimize")  # W&B's default
     if goal not in GOALS:
         raise InputError(f"{path}: metric.goal", goal, f"expected one of {', '.join(GOALS)}")
-    return name.removeprefix(METRIC_PREFIX), goal
+    metric = name.removeprefix(METRIC_PREFIX)
+    return POOLED if metric == COMPARED else metric, goal
 
 
 def _axes(path: Path, content: Any) -> tuple[Axis, ...]:

@@ -102,10 +102,10 @@ def read_control(path: Path, sweep: SweepFile) -> Control:
     Raises:
         InputError: If there is none, or it compares something else.
     """
+    if not (path / DATASET).is_file():
+        raise InputError("--control", path, f"holds no {DATASET}; give the folder of a sweep that was run")
     try:
         dataset = xr.load_dataset(path / DATASET, engine="h5netcdf")
-    except FileNotFoundError:
-        raise InputError("--control", path, f"holds no {DATASET}; give the folder of a sweep that was run") from None
     except (OSError, ValueError) as error:
         raise InputError("--control", path, f"its {DATASET} cannot be read: {error}") from error
     if (held := dataset.attrs.get("metric")) != sweep.metric:
