@@ -112,6 +112,8 @@ def test_a_list_of_injections_changes_all_that_differs():
         place = results["control"].values[2 * number]
         assert [change["x"][which.index(star)], change["y"][which.index(star)]] == [[v] for v in numbers(place)]
         assert f"{[4, 3, 1][number]} sublayer" in layout["annotations[0].text"]
+    (end,) = traces(figure, "control at the last step")
+    assert [*end.x, *end.y] == numbers(results["control"].values[4])
     untouched = [trace.name for number, trace in enumerate(figure.data) if number not in menu.buttons[0].args[2]]
     assert untouched == [None, "control"]
     for trace, place in zip(menu.buttons[0].args[2], range(99), strict=False):
@@ -157,10 +159,8 @@ def test_points_that_are_not_known_and_those_between_few_arrows_are_left_out():
 
 def test_the_field_over_one_latent_is_a_curve_beside_its_null():
     results = perturbation_of(latents=1)
-    results["trajectories"], results["displacement"] = (
-        results["trajectories"][:, ::-1],
-        results["displacement"][:, ::-1],
-    )
+    for name in ("trajectories", "displacement", "displacement_low", "displacement_high"):
+        results[name] = results[name][:, ::-1]
     figure = plot_perturbation_field(results)
     (curve,) = traces(figure, "what the network does")
     starts, moved = (results[name].values for name in ("trajectories", "displacement"))
@@ -172,3 +172,5 @@ def test_the_field_over_one_latent_is_a_curve_beside_its_null():
     (landing,) = traces(figure, "lands where the control does")
     np.testing.assert_allclose(np.add(landing.x, landing.y), results["control"].values[4, 0], rtol=1e-3)
     assert [list(point.x) for point in traces(figure, "fixed point: unstable node")] == [[0]]
+    (band,) = (trace for trace in figure.data if trace.fill == "toself")
+    assert list(band.y) == numbers(np.concatenate([moved[0, ::-1, 0] + 0.1, moved[0, :, 0] - 0.1]))
