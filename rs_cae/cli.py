@@ -15,9 +15,9 @@ from rs_cae import processes
 from rs_cae.callbacks import ANALYSES
 from rs_cae.callbacks.wandb_logger import finish, run_of_agent
 from rs_cae.commands import cache, perturb, predict, report, sweep, verify
-from rs_cae.commands.checks import refuse_unfit_analyses, refuse_unfit_trainer
+from rs_cae.commands.checks import refuse_unfit_analyses, refuse_unfit_data, refuse_unfit_seed, refuse_unfit_trainer
 from rs_cae.commands.joining import Joined, join_run
-from rs_cae.commands.messages import constructor_problem
+from rs_cae.commands.messages import constructor_problem, trainer_problem
 from rs_cae.commands.notices import silence
 from rs_cae.commands.parser import OneLineParser
 from rs_cae.commands.provenance import attributes_of, identity_of
@@ -106,7 +106,9 @@ class RunCLI(LightningCLI):
 
     def _parse_ckpt_path(self) -> None:
         """Instead of letting the checkpoint overrule the options silently, refuse options that it contradicts."""
-        self.joined.refuse_conflict(self.config[self.config.subcommand].model)
+        options = self.config[self.config.subcommand]
+        refuse_unfit_seed(options.seed_everything)
+        self.joined.refuse_conflict(options.model)
 
     def before_instantiate_classes(self) -> None:
         """Find the run's folder and make sure that this run may write there."""
@@ -144,16 +146,16 @@ class RunCLI(LightningCLI):
         try:
             where = str(self.folder.path)
             trainer: Any = super().instantiate_trainer(logger=loggers, default_root_dir=where, **keywords)
-        except (MisconfigurationException, ValueError) as error:
-            given = f"(accelerator {settings.get('accelerator')}, devices {keywords['devices']})"
-            raise InputError("--trainer", given, str(error)) from error
+        except (MisconfigurationException, ImportError, RuntimeError, TypeError, ValueError) as error:
+            given = {**settings.as_dict(), **keywords}
+            raise InputError(*trainer_problem(str(error), given)) from error
         left_out = [kind for name, kind in ANALYSES.items() if name not in options.analyses]
         trainer.callbacks = [callback for callback in trainer.callbacks if type(callback) not in left_out]
         return trainer
 
     def before_fit(self) -> None:
         """Read the corpora, so that whatever is wrong with them is said before anything is written."""
-        refuse_unfit_trainer(self.trainer)
+        refuse_unfit_trainer(self.trainer, self.model)
         stages = ["fit", "test"] if self.config.fit.test_after else ["fit"]
         self._begin(stages)
 
@@ -181,12 +183,13 @@ class RunCLI(LightningCLI):
     def _begin(self, stages: list[str]) -> None:
         for stage in stages:
             self.datamodule.setup(stage)
+        refuse_unfit_data(self.model, self.trainer, self.datamodule, stages)
         self.datamodule.origin.device = self.trainer.strategy.root_device
         self.datamodule.origin.verify()
         if self.trainer.is_global_zero:
-            print(self.datamodule.describe())
             if self.subcommand == "fit" or not self.folder.identity_file.is_file():
                 self.folder.create(self.identity, self._run_config())
+            print(self.datamodule.describe())
 
     def _run_config(self) -> str:
         """The options by which any command can join this run, as YAML."""
@@ -212,6 +215,9 @@ def main(arguments: list[str]) -> int:
         code = done
     except InputError as error:
         print(f"error: {error}", file=sys.stderr)
+        code = 2
+    except PermissionError as error:
+        print(f"error: {error.filename}: {error.strerror}", file=sys.stderr)
         code = 2
     except FloatingPointError as error:
         print(f"error: {error}", file=sys.stderr)

@@ -8,6 +8,8 @@ import pytest
 from refusals import build_parser_once, check_refusal, make_wrong, refuse
 from wrong_command_lines import AS_PROCESSES, CASES
 
+from rs_cae.modules import principal
+
 
 @pytest.fixture(scope="module")
 def wrong(tested, tmp_path_factory):
@@ -48,3 +50,9 @@ def test_a_process_says_the_same(started, words, expected):
     printed, error = started[words].communicate(timeout=120)
     assert started[words].returncode == 2
     check_refusal(printed, error, expected)
+
+
+def test_a_pca_that_wants_more_passes_than_epochs(wrong, capsys, monkeypatch):
+    monkeypatch.setattr(principal, "WIDEST", 31)
+    words = ["fit", "--config=tiny.yaml", "--model=PCAModule", "--trainer.max_epochs=4"]
+    refuse(words, "--trainer.max_epochs 4: must be at least 5 for covariances of this size", wrong, capsys)

@@ -57,7 +57,7 @@ def check_fit(arguments: Sequence[str], fit: Fit) -> Any:
     OneLineParser.typed = ["fit", *arguments]
     unstarted: Any = type(fit.__name__, (fit,), {"_run_subcommand": lambda self, name: None})
     checked = unstarted(Joined(), ["fit", *arguments, "--wandb=false"])
-    refuse_unfit_trainer(checked.trainer)
+    refuse_unfit_trainer(checked.trainer, checked.model)
     if checked.config.fit.data.source == "live":
         for corpus in checked.datamodule.origin.corpora.values():
             corpus.load()
