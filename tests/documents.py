@@ -44,10 +44,14 @@ class Command(NamedTuple):
         return found[0] if found else ""
 
     @property
+    def program(self) -> str:
+        """Its first word that sets no variable, without a folder."""
+        return Path(next(word for word in self.words if not re.match(r"[A-Z_]+=", word))).name
+
+    @property
     def of_rs_cae(self) -> list[str]:
         """What follows ``python -m rs_cae``, or ``torchrun ... -m rs_cae``; empty of other commands."""
-        program = Path(self.words[0]).name
-        known = program == "torchrun" or (program == "python" and self.words[1:2] == ("-m",))
+        known = self.program == "torchrun" or (self.program == "python" and self.words[1:2] == ("-m",))
         return list(self.words[self.words.index("rs_cae") + 1 :]) if known and "rs_cae" in self.words else []
 
 
@@ -56,10 +60,9 @@ def blocks(text: str) -> list[Block]:
 
 
 def commands(block: Block) -> list[Command]:
-    """Of a block of shell; prompts are left out, and so is what does not follow one where there are any."""
+    """Of a block of shell; where it has prompts, what does not follow one is output."""
     lines = block.text.replace("\\\n", " ").splitlines()
-    if block.language == "console":
-        lines = [line[2:] for line in lines if line.startswith("$ ")]
+    lines = [line[2:] for line in lines if line.startswith("$ ")] or lines
     split = ((line, shlex.split(line, comments=True)) for line in lines)
     return [Command(tuple(words), _comment(line)) for line, words in split if words]
 
@@ -91,3 +94,15 @@ def section(text: str, title: str) -> str:
 def names(cell: str) -> list[str]:
     """What stands between backticks."""
     return re.findall(r"`([^`]+)`", cell)
+
+
+def links(text: str) -> list[str]:
+    """Targets of links and images that are no addresses."""
+    found = LINK.findall(FENCED.sub("", text))
+    return [target for target in found if not re.match(r"\w+:", target)]
+
+
+def headings(text: str) -> set[str]:
+    """What follows the ``#`` in links to headings."""
+    found = re.findall(r"^#+ (.+)$", FENCED.sub("", text), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in found}

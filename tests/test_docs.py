@@ -1,42 +1,34 @@
-"""What the README and the configs promise: every YAML parses, every command in the README is one that works."""
+"""What the README, the docs and the configurations promise: commands and blocks of Python work, every YAML parses."""
 
 import re
 import shlex
-import subprocess
+import shutil
 from pathlib import Path
 
 import pytest
 import torch
 import yaml
+from documents import PAGES, ROOT, blocks, commands
 from transformers import AutoTokenizer, LlamaConfig, LlamaForCausalLM
-from workplace import FEW_DRAWS
+from workplace import FEW_DRAWS, quietly
 
 from rs_cae.cli import main
 from rs_cae.demo.corpus import load_test_paragraphs
+from rs_cae.figures.catalogue import FIGURES
 from rs_cae.stream import LanguageModelSpec
 
-ROOT = Path(__file__).resolve().parent.parent
 CONFIGS = sorted(path for path in (ROOT / "configs").rglob("*.yaml") if path.parent.name != "sweeps")
-PAGES = [
-    ROOT / "README.md",
-    *(ROOT / "docs" / f"{name}.md" for name in ("capture", "dynamics", "reducers", "perturbation")),
-]
-COMMANDS = {
-    page.name: [
-        line.partition("-m rs_cae ")[2]
-        for block in re.findall(r"```bash\n(.*?)```", page.read_text(), re.DOTALL)
-        for line in block.splitlines()
-        if line.startswith(("python -m rs_cae ", "torchrun "))  # with two processes: tests/test_processes.py
-    ]
-    for page in PAGES
-}
-NEEDS_HUB = ("smollm2", "llama-3.1")
 FEW = {"fit": ["--data.n_train=20", "--data.n_test=10"], "cache": ["--data.n_train=20", "--data.n_test=10"]}
 QUIET = {
     "fit": ["--trainer.max_epochs=1", "--trainer.enable_progress_bar=false", *FEW_DRAWS],
     "test": ["--data.n_test=10", "--trainer.enable_progress_bar=false", *FEW_DRAWS],
+    "validate": ["--trainer.enable_progress_bar=false"],
+    "predict": ["--trainer.enable_progress_bar=false"],
     "perturb": ["--grid=3", "--bootstrap=39", "--steps=2"],
 }
+REDUCER_ONLY = "--analyses=[explained_variance,latent_trajectory]"
+"""For the README, which is read in every test run; other pages ask everything."""
+
 RESUMED = ["--data.n_train=20", "--trainer.max_epochs=2", "--trainer.enable_progress_bar=false"]
 
 
@@ -74,13 +66,16 @@ def test_fragments_are_short_and_leave_the_bottleneck_alone(path):
 
 
 @pytest.fixture(scope="module")
-def place(tmp_path_factory):
-    """A folder in which the README's commands run in order, on few texts, with a tiny model for DIR."""
-    folder = tmp_path_factory.mktemp("readme")
-    (folder / "configs").symlink_to(ROOT / "configs")
-    torch.manual_seed(0)
-    shape = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 4}
-    LlamaForCausalLM(LlamaConfig(vocab_size=2048, max_position_embeddings=256, **shape)).save_pretrained(folder / "DIR")
+def material(tmp_path_factory):
+    """A folder with configurations, a tiny model and texts, for what pages call DIR, a.txt and b.txt."""
+    folder = tmp_path_factory.mktemp("material")
+    for name in ("configs", "scripts"):
+        (folder / name).symlink_to(ROOT / name)
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        shape = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 4}
+        model = LlamaForCausalLM(LlamaConfig(vocab_size=2048, max_position_embeddings=256, **shape))
+    model.save_pretrained(folder / "DIR")
     AutoTokenizer.from_pretrained(LanguageModelSpec("demo").path).save_pretrained(folder / "DIR")
     texts = [text for text in load_test_paragraphs() if 100 <= len(text) <= 500]
     (folder / "a.txt").write_text("\n".join(texts[:30]))
@@ -88,33 +83,80 @@ def place(tmp_path_factory):
     return folder
 
 
-@pytest.mark.parametrize(
-    "page",
-    [page.name if page.name == "README.md" else pytest.param(page.name, marks=pytest.mark.slow) for page in PAGES],
-)
-def test_the_commands_of_a_page_run(page, place, monkeypatch):
-    monkeypatch.chdir(place)
+@pytest.fixture
+def place(material, tmp_path, monkeypatch):
+    """A copy of it to run a page in, few figures drawn, nothing sent."""
+    folder = shutil.copytree(material, tmp_path / "place", symlinks=True)
+    monkeypatch.chdir(folder)
+    monkeypatch.syspath_prepend(str(folder))
     monkeypatch.setenv("WANDB_MODE", "offline")
-    ran = [command for command in COMMANDS[page] if not any(name in command for name in (*NEEDS_HUB, "sweep"))]
-    assert ran
-    for command in ran:
-        words = shlex.split(command, comments=True)
-        quick = [*FEW.get(words[0], []), *QUIET.get(words[0], [])]
-        if words[0] == "fit" and "--ckpt_path" in words:
-            quick = RESUMED
-        assert main([*words, *quick]) == 0, command
+    drawn = {name: FIGURES[name] for name in ("layer_distance", "recovery")}
+    monkeypatch.setattr(
+        "rs_cae.report.drawing.drawable",
+        lambda datasets: {name: figure for name, figure in drawn.items() if figure.dataset in datasets},
+    )
+    return folder
+
+
+@pytest.fixture(scope="module")
+def earlier(material):
+    """A run of the demo, for pages that speak of ``runs/latest``."""
+    run = material / "runs" / "earlier"
+    assert quietly(lambda: main(["fit", "--test_after=true", f"--run_dir={run}", *FEW["fit"], *QUIET["fit"]]))[0] == 0
+    (material / "runs" / "latest").symlink_to("earlier")
+
+
+def run_page(page, *asked):
+    """Every command and every block of Python of a page in order, but for sweeps, each run of which is a process.
+
+    A block that begins with the name of a file is what that file holds. ``asked`` goes to fits and tests.
+    """
+    names = {"__name__": page}
+    for block in blocks(PAGES[page].read_text()):
+        if block.language == "python":
+            if file := re.match(r"# (\w+\.py)\n", block.text):
+                Path(file[1]).write_text(block.text)
+            exec(compile(block.text, page, "exec"), names)
+        for command in commands(block) if block.language == "bash" else []:
+            words = command.of_rs_cae
+            if words and not command.reason and words[0] != "sweep":
+                quick = [
+                    *FEW.get(words[0], []),
+                    *QUIET.get(words[0], []),
+                    *(asked if words[0] in ("fit", "test") else ()),
+                ]
+                resumed = words[0] == "fit" and "--ckpt_path" in words
+                assert _code([*words, *(RESUMED if resumed else quick)]) == 0, shlex.join(words)
+
+
+def _code(words):
+    """What a command returns; one that informs leaves by itself."""
+    try:
+        return main(words)
+    except SystemExit as left:
+        return left.code
+
+
+def test_the_readme_is_true(place):
+    run_page("README.md", REDUCER_ONLY)
 
 
 @pytest.mark.slow
-def test_the_sweeps_of_the_docs_run(place, monkeypatch):
-    monkeypatch.chdir(place)
-    sweeps = [command for page in COMMANDS.values() for command in page if command.startswith("sweep ")]
+@pytest.mark.parametrize("page", [page for page in PAGES if page != "README.md"])
+def test_a_page_is_true(page, earlier, place):
+    run_page(page)
+
+
+@pytest.mark.slow
+def test_the_sweeps_of_the_pages_run(place):
+    every = [
+        command.of_rs_cae
+        for page in PAGES.values()
+        for block in blocks(page.read_text())
+        if block.language == "bash"
+        for command in commands(block)
+    ]
+    sweeps = [tuple(words) for words in every if words[:1] == ["sweep"]]
     assert len(sweeps) >= 2
-    for command in dict.fromkeys(sweeps):
-        assert main([*shlex.split(command), "--count=1", *FEW["fit"], *QUIET["fit"]]) == 0, command
-
-
-@pytest.mark.parametrize("target", ["demo", "test", "test-all"])
-def test_make_knows_the_targets(target):
-    done = subprocess.run(["make", "-n", target], cwd=ROOT, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
+    for words in dict.fromkeys(sweeps):
+        assert main([*words, "--count=1", *FEW["fit"], *QUIET["fit"]]) == 0, words
