@@ -35,6 +35,11 @@ def as_launched(devices: int | str, machines: int) -> tuple[int | str, int]:
     return int(here), machines if machines > 1 else int(everywhere) // int(here)
 
 
+def launched_count() -> int:
+    """How many of them torchrun has started, before they have found each other; one if it was not torchrun."""
+    return int(os.environ.get("WORLD_SIZE", "1"))
+
+
 def leave() -> None:
     """Wait for the others and let go of them: a process that leaves while its peers talk can take them down."""
     if world_size() > 1:

@@ -5,6 +5,8 @@ from compared import attributes_of, differences, files_of, weights_of
 from forked import side_by_side
 from workplace import ODD, OF_TRAJECTORIES, quietly
 
+from rs_cae import processes
+
 SUMMED = 1e-12
 """What sums in float64 in another order may differ by, of a variable's largest value: 1e-16 each, some thousand."""
 
@@ -45,6 +47,15 @@ def test_every_result_of_a_fit_is_that_of_one_process(asked_everything, counted)
     dynamics = {name for name in changed if name.startswith("dynamics/")}
     assert len(dynamics) < 60  # of more than 90
     assert not dynamics & farther(one, two, than=SUMMED)
+
+
+@pytest.mark.parametrize(("environment", "count"), [({}, 1), ({"WORLD_SIZE": "1"}, 1), ({"WORLD_SIZE": "2"}, 2)])
+def test_torchrun_says_how_many_there_are_to_be(monkeypatch, environment, count):
+    monkeypatch.delenv("WORLD_SIZE", raising=False)
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    assert processes.launched_count() == count
+    assert processes.world_size() == 1  # they have not found each other
 
 
 @pytest.mark.slow
