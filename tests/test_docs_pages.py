@@ -5,7 +5,7 @@ import subprocess
 from inspect import signature
 
 import pytest
-from documents import PAGES, ROOT, blocks, commands, headings, links
+from documents import PAGES, ROOT, blocks, commands, headings, links, tables
 
 from rs_cae.callbacks import ANALYSES
 from rs_cae.cli import OWN_COMMANDS, RunCLI
@@ -58,6 +58,19 @@ def test_every_link_leads_to_a_file_and_a_heading(page):
         file = PAGES[page].parent / path if path else PAGES[page]
         assert file.exists(), target
         assert not anchor or anchor in headings(file.read_text()), target
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_every_file_of_the_project_that_is_named_is_there(page):
+    text = PAGES[page].read_text()
+    named = re.findall(r"(?<![\w./-])(?:rs_cae|configs|scripts|tests)/[\w/.-]*[\w/]", text)
+    assert [path for path in named if not (ROOT / path).exists()] == []
+    assert [name for name in re.findall(r"\btest_\w+\.py", text) if not (ROOT / "tests" / name).exists()] == []
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_every_row_of_a_table_has_all_columns(page):
+    assert all(row for table in tables(PAGES[page].read_text()) for row in table)
 
 
 @pytest.mark.parametrize("page", PAGES)
