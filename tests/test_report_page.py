@@ -133,6 +133,7 @@ def test_nothing_is_asked_of_the_network_by_the_page_itself(written):
         for name in ("src", "href"):
             assert attributes.get(name, "#").startswith(("#", "data:")), (tag, attributes)
     assert "default-src 'none'" in written[2]
+    assert '"showSendToCloud": false' in written[2]  # plotly's default is a button that uploads the data
 
 
 def test_the_same_results_give_the_same_bytes(datasets, tmp_path):

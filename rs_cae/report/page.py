@@ -1,6 +1,7 @@
 """The figures of a run and one page that shows them, which needs neither network nor other files."""
 
 import base64
+import json
 import re
 import struct
 from collections.abc import Mapping, Sequence
@@ -17,7 +18,7 @@ from rs_cae.atomic_files import replaced_folder, write_whole
 from rs_cae.figures.style import DPI
 from rs_cae.report.drawing import ShownRun, write_figures
 from rs_cae.report.headlines import first_sentences, rows
-from rs_cae.report.interactive import plottable
+from rs_cae.report.interactive import CONFIG, plottable
 from rs_cae.report.panels import sections
 from rs_cae.report.paper import beside_the_paper
 from rs_cae.report.settings import again, attributes_of, configuration, facts
@@ -91,6 +92,7 @@ def _page(run: ShownRun, controls: Sequence[ShownRun], figures: Path) -> str:
         findings=beside_the_paper(run.datasets, run.headlines),
         images=images,
         plotly=Markup(get_plotlyjs()) if plots else "",
+        plot_options=json.dumps(CONFIG),
         plots={name: plotly.io.to_json(figure, pretty=False) for name, figure in plots.items()},
         rows=rows(run, controls),
         sections=sections(run.datasets, images.keys()),
@@ -103,6 +105,6 @@ def _code(text: str) -> Markup:
     return Markup(re.sub("`([^`]*)`", r"<code>\1</code>", str(escape(text))))
 
 
-def _inside_script(json: str) -> Markup:
+def _inside_script(text: str) -> Markup:
     """JSON that cannot end the script element in which it stands."""
-    return Markup(json.replace("<", "\\u003c").replace("\u2028", "\\u2028").replace("\u2029", "\\u2029"))
+    return Markup(text.replace("<", "\\u003c").replace("\u2028", "\\u2028").replace("\u2029", "\\u2029"))
