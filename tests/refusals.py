@@ -1,7 +1,9 @@
 """A folder with a run and everything that is wrong, and what a refused command line must leave and say."""
 
 import json
+import os
 import shutil
+from pathlib import Path
 
 import torch
 import yaml
@@ -26,7 +28,7 @@ TEXTS = {
     **{"damaged.yaml": "data: {n_train: [1\n", "list.yaml": "- 1\n", "empty.yaml": "", "number.yaml": "data: 3\n"},
     **{"unknown.yaml": "data:\n  n_trian: 3\n", "types.yaml": "data:\n  n_train: many\n", "good.yaml": "data: {}\n"},
     "tiny.yaml": "data: {model: llama, train_corpus: train.txt, test_corpus: test.txt}\n",
-    "text.ckpt": "no checkpoint",
+    **{"text.ckpt": "no checkpoint", "barred.txt": "x" * 200, "barred.yaml": "data: {}\n"},
 }
 
 
@@ -74,7 +76,17 @@ def _make_models(folder, place):
 
 def _make_runs(folder, run_dir):
     """The run, and others that are damaged, of another model or of another depth."""
-    for name in ("run", "no_identity", "no_settings", "no_best", "no_netcdf", "no_headlines", "shallower", "untested"):
+    for name in (
+        "run",
+        "no_identity",
+        "no_settings",
+        "no_best",
+        "no_netcdf",
+        "no_headlines",
+        "shallower",
+        "untested",
+        "barred_run",
+    ):
         shutil.copytree(run_dir, folder / name)
     (folder / "no_identity" / "run.json").write_text("{")
     (folder / "no_settings" / "config.yaml").write_text("data: {")
@@ -91,6 +103,7 @@ def _make_runs(folder, run_dir):
         content = (run_dir / name).read_text()
         assert content.count(trained) == 1
         (folder / "untrained" / name).write_text(content.replace(trained, trained.replace("false", "true")))
+    (folder / "barred").mkdir()
     (folder / "other").mkdir()
     (folder / "other" / "run.json").write_text(json.dumps({"data.model": "another"}))
     (folder / "thesis").mkdir()
@@ -110,11 +123,14 @@ def _make_checkpoints(folder, best):
 
 def state_of(folder):
     """All that a folder holds, with what changes of it if it is written again."""
-    states = {str(path.relative_to(folder)): (path.lstat(), path) for path in folder.rglob("*")}
-    return {
-        name: (state.st_ino, state.st_mtime_ns, state.st_mode, path.is_symlink() and path.readlink())
-        for name, (state, path) in states.items()
-    }
+    states = {}
+    for entry in os.scandir(folder):
+        state = entry.stat(follow_symlinks=False)
+        points_to = entry.is_symlink() and Path(entry.path).readlink()
+        states[entry.path] = state.st_ino, state.st_mtime_ns, state.st_mode, points_to
+        if entry.is_dir(follow_symlinks=False):
+            states |= state_of(entry.path)
+    return states
 
 
 def refuse(words, expected, folder, capsys):

@@ -169,11 +169,12 @@ def wait_for(condition: Callable[[], object], seconds: float = 60) -> None:
 
 
 def obey_permissions():
-    """Root may write where nobody may, unless it gives the privilege up, as a process does that is to end soon."""
+    """Root may read and write where nobody may, unless it gives that up, as a process does that is to end soon."""
     header, held = (ctypes.c_uint32 * 2)(0x20080522, 0), (ctypes.c_uint32 * 6)()
     library = ctypes.CDLL(None, use_errno=True)
     assert library.capget(header, held) == 0
-    held[0] &= ~(1 << 1)  # CAP_DAC_OVERRIDE, of those in effect
+    for kind in (0, 1):  # those in effect; those that are permitted, by which the system answers questions of access
+        held[kind] &= ~(1 << 1 | 1 << 2)  # CAP_DAC_OVERRIDE and CAP_DAC_READ_SEARCH
     assert library.capset(header, held) == 0
 
 

@@ -235,8 +235,9 @@ def _write(record: Record, out: Path) -> None:
         write_report(temporary, record.described(), headlines_as_json(record.headlines))
         temporary.replace(folder)
     except OSError as error:
-        shutil.rmtree(temporary, ignore_errors=True)
         raise InputError("--out", out, f"results cannot be written: {error}") from error
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
     record.print_table("Perturbed streams")
     for headline in record.headlines.values():
         print(headline.sentence)
