@@ -109,7 +109,7 @@ def machine() -> dict[str, str]:
     gpus = [torch.cuda.get_device_name(number) for number in range(torch.cuda.device_count())]
     now = datetime.datetime.now(datetime.UTC)
     return {
-        "CPU": f"{cpu_model()}, {cores} cores",
+        "CPU": f"{cpu_model()}, {cores} cores, {torch.get_num_threads()} threads of PyTorch",
         "memory": f"{memory:.0f} GB",
         "GPU": ", ".join(gpus) or "none",
         "busy before": f"load average {os.getloadavg()[0]:.1f}",
