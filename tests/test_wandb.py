@@ -54,6 +54,8 @@ def test_the_configuration_is_the_runs_own_and_says_where_it_comes_from(tested_o
     folder, run = tested_offline
     config = yaml.safe_load((folder / "config.yaml").read_text())
     assert {name: run.config[name] for name in config} == config
+    assert config["wandb"]  # so that whoever joins the run logs too
+    assert "wandb_artifact" not in config
     assert run.config["model"]["init_args"]["bottleneck"] == 2
     attributes = open_dataset(folder, "latent").attrs
     assert run.config["provenance"]["seed"] == attributes["seed"]
@@ -66,6 +68,9 @@ def test_metrics_are_defined_and_what_sweeps_compare_is_a_plain_number(tested_of
     for name, summary in SUMMARIES.items():
         assert run.metrics[name].step_metric == "trainer/global_step"
         assert (run.metrics[name].summary.min, run.metrics[name].summary.max) == (summary == "min", summary == "max")
+    assert run.metrics["val/loss"].summary.min
+    assert run.metrics["val/explained_variance"].summary.max
+    assert not run.metrics["test/explained_variance"].HasField("summary")
     compared = run.summary["test/explained_variance"]
     assert type(compared) is float
     assert compared == run.summary["test/explained_variance_pooled"]

@@ -178,7 +178,7 @@ def test_what_the_server_does_not_take_is_said_and_ends_nothing(tmp_path, capsys
     hand_over(tmp_path, run, artifact=True)
     assert run.summary["test/explained_variance"] == 0.5
     assert run.artifacts == []
-    said = f"Weights & Biases has not taken all of {tmp_path}, which has it: no answer at all\n"
+    said = f"Weights & Biases has not taken all that {tmp_path} holds: no answer at all\n"
     assert capsys.readouterr().err == said
     assert "WANDB_DATA_DIR" not in os.environ
 

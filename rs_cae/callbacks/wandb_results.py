@@ -75,7 +75,7 @@ class WandbResults(Callback):
                     run.log_artifact(self._as_artifact(run.id))
         except wandb.errors.Error as error:
             lost = " ".join(str(error).split())
-            print(f"Weights & Biases has not taken all of {self.folder.path}, which has it: {lost}", file=sys.stderr)
+            print(f"Weights & Biases has not taken all that {self.folder.path} holds: {lost}", file=sys.stderr)
 
     def _tables(self, headlines: Mapping[str, Mapping[str, Any]], record: RunRecord) -> dict[str, Any]:
         import wandb
