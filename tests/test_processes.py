@@ -82,6 +82,18 @@ def losses(run_dir: Path) -> list[list[float]]:
     return [[float(row[name]) for row in rows if row.get(name)] for name in ("train/loss", "val/loss")]
 
 
+def shown_by(run_dir: Path) -> list[str]:
+    """What a test has written: results, figures, the report; once, and nothing half done beside them."""
+    kept = [path.relative_to(run_dir) for path in run_dir.rglob("*") if path.is_file()]
+    return sorted(str(path) for path in kept if path.parts[0] not in ("checkpoints", "logs"))
+
+
+def assert_one_report(one: Path, other: Path) -> None:
+    assert {"report.html", "metrics.json", "results/dynamics.nc"} < set(shown_by(one))
+    assert shown_by(other) == shown_by(one)
+    assert abs((other / "report.html").stat().st_size / (one / "report.html").stat().st_size - 1) < 0.05
+
+
 def assert_same_results(one: Path, other: Path, tolerance: float) -> None:
     values = [
         {
@@ -122,8 +134,16 @@ def test_two_processes_train_on_the_same_batches_and_test_each_sample_once(place
         assert one == pytest.approx(other, rel=1e-4)
     # the states are the same to the bit, and the moments in float64; what is left is the weights' difference
     assert_same_results(single, place / "two", tolerance=1e-4)
+    assert_one_report(single, place / "two")
     best = place / "one" / "checkpoints" / "best.ckpt"
-    words = ["test", f"--ckpt_path={best}", *cached(place), "--run_dir=retested", "--trainer.devices=2"]
+    words = [
+        "test",
+        f"--ckpt_path={best}",
+        *cached(place),
+        "--run_dir=retested",
+        "--trainer.devices=2",
+        "--report=false",
+    ]
     run(place, "-m", "rs_cae", *words, *data(place), "--trainer.enable_progress_bar=false")
     assert_same_results(single, place / "retested", tolerance=1e-6)
 
@@ -152,6 +172,7 @@ def test_two_processes_share_the_capture_of_a_live_run_and_its_folder(place, sin
     for one, other in zip(losses(single), losses(runs[0]), strict=True):
         assert one == pytest.approx(other, rel=1e-4)
     assert_same_results(single, runs[0], tolerance=1e-3)
+    assert_one_report(single, runs[0])
 
 
 @pytest.mark.slow
