@@ -1,13 +1,16 @@
 """The same seed gives the same results bit for bit, another seed others; every result says which seeds and commit."""
 
 import json
+import os
 
 import pytest
+import torch
 from compared import attributes_of, differences, files_of, results_of, weights_of
-from workplace import ODD, quietly
+from workplace import ODD, quietly, start
 
 from rs_cae.callbacks import ANALYSES
 from rs_cae.commands.provenance import git_commit
+from rs_cae.modules import AutoencoderModule
 
 SEEDED = [name for name in ANALYSES if name != "explained_variance"]
 OTHER = ["--seed_everything=5", "--data.seed=6", *(f"--{name}.seed=7" for name in SEEDED)]
@@ -55,6 +58,24 @@ def test_every_result_names_every_seed_and_the_commit(asked_everything):
         assert {"rs-cae", "torch", "numpy", "python"} < json.loads(attributes["versions"]).keys()
     for line in json.loads((run_dir / "metrics.json").read_text()).values():
         assert line.keys() == {"value", "unit", "low", "high", "null", "p", "sentence"}
+
+
+def test_a_killed_fit_goes_on_to_the_same_bits(asked_everything, monkeypatch):
+    place, one = asked_everything
+    run_dir = place.folder / "killed"
+
+    def killed():
+        monkeypatch.setattr(AutoencoderModule, "on_train_epoch_start", lambda self: self.current_epoch and os._exit(9))
+        return place.fit(run_dir, *ODD)
+
+    process = start(killed, place.folder / "printed")
+    process.join(60)
+    assert process.exitcode == 9
+    last = run_dir / "checkpoints" / "last.ckpt"
+    assert torch.load(last, weights_only=True)["epoch"] == 0
+    assert quietly(lambda: place.fit(run_dir, *ODD, f"--ckpt_path={last}", "--test_after=false"))[0] == 0
+    assert torch.load(last, weights_only=True)["epoch"] == 1
+    assert differences(one, run_dir, weights_of) == dict.fromkeys(weights_of(one), 0.0)
 
 
 @pytest.mark.slow
