@@ -27,6 +27,9 @@ TEXTS = {
     **{"two.txt": f"{'x' * 200}\n{'y' * 200}", "long.txt": f"short enough\n{'many words ' * 100}"},
     **{"damaged.yaml": "data: {n_train: [1\n", "list.yaml": "- 1\n", "empty.yaml": "", "number.yaml": "data: 3\n"},
     **{"unknown.yaml": "data:\n  n_trian: 3\n", "types.yaml": "data:\n  n_train: many\n", "good.yaml": "data: {}\n"},
+    "of_model.yaml": "model: {class_path: PCAModule, init_args: {lr: 0.1}}\n",
+    "model_types.yaml": "model: {bottleneck: many}\n",
+    "no_model.yaml": "model: {class_path: PCAModel}\n",
     "tiny.yaml": "data: {model: llama, train_corpus: train.txt, test_corpus: test.txt}\n",
     **{"text.ckpt": "no checkpoint", "barred.txt": "x" * 200, "barred.yaml": "data: {}\n"},
 }

@@ -1,4 +1,4 @@
-"""What is wrong after ``fit --config tiny.yaml``, in the folder of ``refusals.make_wrong``, and how each error begins."""
+"""What is wrong after ``fit --config tiny.yaml`` in the folder of ``refusals.make_wrong``, and how its error begins."""
 
 FITS = [
     ("--data.n_trian 20", "--data.n_trian 20: no such option of fit; did you mean --data.n_train?"),
@@ -72,6 +72,15 @@ FITS = [
     ("--config number.yaml", "--config number.yaml: its data is 3, and not the options of that section"),
     ("--config unknown.yaml", "--config unknown.yaml: its data.n_trian is no option of fit"),
     ("--config types.yaml", "--data.n_train many: expected int or null"),
+    ("--config of_model.yaml", "--model.lr : no such option of this reducer"),
+    ("--config model_types.yaml", "--model.bottleneck many: expected int"),
+    (
+        "--config no_model.yaml",
+        "--model PCAModel: expected AutoencoderModule, PCAModule, or the import path of another",
+    ),
+    ("--config '{data: 3}'", "--config {data: 3}: its data is 3, and not the options of that section"),
+    ("--data.n_train.x 3", "--data.n_train.x 3: no such option of fit"),
+    ("--trainer '{nope: 3}'", "--trainer.nope : no such option of fit"),
     ("--run_dir file", "--run_dir file: file is not a folder"),
     ("--run_dir thesis", "--run_dir thesis: is not empty and holds no run"),
     ("--run_dir other", "--run_dir other: holds another run: its data.model is another, not llama"),

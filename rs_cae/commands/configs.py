@@ -42,13 +42,13 @@ def read_yaml(option: str, file: str | Path) -> Any:
 
     Args:
         option: Which names it.
-        file: Its path.
+        file: Its path; or the content itself, in braces.
 
     Raises:
         InputError: If it cannot be read, or is no YAML.
     """
     try:
-        return yaml.safe_load(Path(file).read_text(encoding="utf-8"))
+        return yaml.safe_load(str(file) if _in_braces(file) else Path(file).read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise InputError(option, file, "no such file") from None
     except OSError as error:
@@ -92,9 +92,13 @@ def holder_of(key: str, words: Sequence[str]) -> str | None:
         words: The command line, whose configurations can be read.
     """
     for file in configs_named(words):
-        held: Any = read_yaml("--config", file) if Path(file).is_file() else {}
+        held: Any = read_yaml("--config", file)
         for name in key.split("."):
             held = held.get(name, ...) if isinstance(held, dict) else ...
         if held is not ...:
             return file
     return None
+
+
+def _in_braces(file: str | Path) -> bool:
+    return str(file).lstrip().startswith("{")

@@ -125,8 +125,7 @@ def _named(words: list[str]) -> argparse.Namespace | None:
 def _refuse_unreadable(words: list[str]) -> None:
     """Raise an InputError of the first configuration that is none; the parser would name another one."""
     for file in configs_named(words):
-        if not file.lstrip().startswith("{"):  # options themselves, as JSON
-            read_config(file, SECTIONS)
+        read_config(file, SECTIONS)
 
 
 def held_identity(folder: RunFolder) -> dict[str, Any]:

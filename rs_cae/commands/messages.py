@@ -17,6 +17,9 @@ EXAMPLES = {
 }
 """Values of the right form, of options whose type does not say what that is."""
 
+NESTED = r"NestedArg\(key='([^']*)', val='([^']*)'\)"
+"""An option within an option, as jsonargparse shows it."""
+
 NO_OPTION = "is neither an option nor the value of one"
 WORDS = {
     "NoneType": "null",
@@ -43,15 +46,16 @@ def one_line(message: str, arguments: list[str], known: Iterable[str] = ()) -> t
         return said
     if unread := re.search(r"(?:Group '(.*)' )?does not accept option '([^']*)'", message):
         return _of_a_configuration(".".join(filter(None, unread.groups())), command, arguments)
-    if nested := re.search(r"NestedArg\(key='([^']*)', val='([^']*)'\)", message):
-        return _of_the_reducer(nested[1], nested[2], message)
     key = re.search(r'Parser key "([^"]+)"', message)
     if key is None:
         return "rs_cae", " ".join(arguments[:1]), _plain(message)
     option, value = _as_typed(key[1], arguments), re.search(r"(?:Got|Given) value: (.*)", message)
     held = "" if value is None else value[1].strip() or "''"
+    nested = re.search(NESTED, held)
     if option == "--model" and held:
-        return _no_module(held)
+        return _of_the_reducer(message, held, nested)
+    if nested:
+        return f"{option}.{nested[1]}", nested[2] or "''", f"no such option of {command}"
     expected = list(dict.fromkeys(re.findall(r"Expected an? (.*?)(?:\. Got value.*)?$", message, re.MULTILINE)))
     if "Unable to load config" in message:
         return option, _typed_value(option, arguments), f"expected an option of that section, such as {option}.NAME"
@@ -148,24 +152,24 @@ def _or_else(option: str, known: Iterable[str]) -> str:
 
 
 def _of_a_configuration(key: str, command: str, arguments: list[str]) -> tuple[str, str, str]:
-    """Of an option that no section has: it stands in a configuration."""
-    return "--config", holder_of(key, arguments) or "", f"its {key} is no option of {command}"
+    """Of an option that no section has, which stands in a configuration or in a section's braces."""
+    file = holder_of(key, arguments)
+    if file is None:
+        return f"--{key}", "", f"no such option of {command}"
+    return "--config", file, f"its {key} is no option of {command}"
 
 
-def _of_the_reducer(name: str, value: str, message: str) -> tuple[str, str, str]:
-    """Of an option of the section ``model``, which the parser looks at one by one."""
-    if name == "class_path":
-        return _no_module(value)
-    if reported := re.search(r": (expected .*)", message):  # a line of ``one_line``, nested in the parser's report
-        return f"--model.{name}", value or "''", reported[1]
-    options = [f"--model.{option}" for kind in MODULES.values() for option in signature(kind).parameters]
-    return f"--model.{name}", value or "''", "no such option of this reducer" + _or_else(f"--model.{name}", options)
-
-
-def _no_module(value: str) -> tuple[str, str, str]:
-    """Of a value of ``--model`` that is no reducer's module."""
-    named = re.match(r"Namespace\(class_path='([^']*)'", value)
-    shown = named[1] if named else value
+def _of_the_reducer(message: str, held: str, nested: re.Match[str] | None) -> tuple[str, str, str]:
+    """Of the section ``model``: one of its options, as typed or in a configuration, or the module that has them."""
+    value = "" if nested is None else nested[2] or "''"
+    if reported := re.search(r"- --(?:model\.)?(?:init_args\.)?(\S+) (.*?): (expected .*)", message):  # by ``one_line``
+        return f"--model.{reported[1]}", reported[2], reported[3]
+    if unread := re.search(r"Option '([^']*)' is not accepted", message):
+        option, known = f"--model.{unread[1]}", [signature(kind).parameters for kind in MODULES.values()]
+        names = [f"--model.{name}" for parameters in known for name in parameters]
+        return option, value, "no such option of this reducer" + _or_else(option, names)
+    named = re.search(r"class_path'?[=:] ?'([^']*)'", held)
+    shown = named[1] if named else value or held
     return "--model", shown, f"expected {', '.join(MODULES)}, or the import path of another reducer's module"
 
 
