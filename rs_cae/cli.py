@@ -189,6 +189,7 @@ class RunCLI(LightningCLI):
         if self.trainer.is_global_zero:
             if self.subcommand == "fit" or not self.folder.identity_file.is_file():
                 self.folder.create(self.identity, self._run_config())
+                self.folder.forget_results()
             print(self.datamodule.describe())
 
     def _run_config(self) -> str:

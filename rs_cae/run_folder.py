@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -62,6 +63,13 @@ class RunFolder:
             temporary = self.path.parent / f".latest-{os.getpid()}"
             temporary.symlink_to(self.path.name)
             temporary.replace(latest)
+
+    def forget_results(self) -> None:
+        """Remove what a test of other weights has left, as a fit begins: no one is to take it for the new ones'."""
+        for folder in (self.results, self.figures, self.predictions):
+            shutil.rmtree(folder, ignore_errors=True)
+        for file in (self.metrics, self.report):
+            file.unlink(missing_ok=True)
 
     @staticmethod
     def of_checkpoint(checkpoint: Path) -> "RunFolder | None":

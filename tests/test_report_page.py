@@ -15,7 +15,7 @@ from rs_cae.report import ShownRun, write_report
 from rs_cae.report.headlines import FIRST
 from rs_cae.report.panels import sections
 
-EVIL = "<img src=x onerror=\"window.caught='yes'\"></script><b>&amp; `x`"
+EVIL = "<img src=x onerror=\"window.caught='yes'\"></script><b>&amp; `x` $$ $\\bin$"
 ORIGIN = {
     "language_model": f"model {EVIL}",
     "reducer": "PCAModule",

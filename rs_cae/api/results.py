@@ -44,7 +44,7 @@ def open_results(run_dir: Path | str) -> xr.DataTree:
     first, *others = (datasets[name].attrs for name in shared)
     attributes = {key: value for key, value in first.items() if all(other.get(key) == value for other in others)}
     if folder.metrics.is_file():
-        datasets["metrics"] = _headlines(json.loads(folder.metrics.read_text()))
+        datasets["metrics"] = _headlines(_metrics(folder.metrics))
     return xr.DataTree.from_dict({"/": xr.Dataset(attrs=attributes), **datasets})
 
 
@@ -72,11 +72,18 @@ def _read(file: Path) -> xr.Dataset:
         raise ValueError(f"{file}: cannot be read: {' '.join(str(error).split())}") from error
 
 
+def _metrics(file: Path) -> dict[str, dict[str, Any]]:
+    try:
+        return json.loads(file.read_text())
+    except ValueError as error:
+        raise ValueError(f"{file}: cannot be read: {error}") from error
+
+
 def _headlines(found: Mapping[str, Mapping[str, Any]]) -> xr.Dataset:
     """Headline numbers, as ``metrics.json`` has them, along ``headline``."""
 
     def along(key: str, missing: object) -> tuple[str, list[Any]]:
-        return "headline", [missing if line[key] is None else line[key] for line in found.values()]
+        return "headline", [missing if line.get(key) is None else line[key] for line in found.values()]
 
     variables = {key: along(key, math.nan) for key in NUMBERS} | {key: along(key, "") for key in WORDS}
     return xr.Dataset(variables, {"headline": list(found)})

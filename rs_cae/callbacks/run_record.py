@@ -83,6 +83,7 @@ class RunRecord(Record, Callback):
         metrics = self.folder.metrics.with_name(f".{self.folder.metrics.name}.new")
         with replaced_folder(self.folder.results) as results:
             self.write(results, metrics)
+            shutil.rmtree(self.folder.figures, ignore_errors=True)
+            self.folder.report.unlink(missing_ok=True)
+            self.folder.metrics.unlink(missing_ok=True)  # whatever is there later belongs together
         metrics.replace(self.folder.metrics)
-        shutil.rmtree(self.folder.figures, ignore_errors=True)
-        self.folder.report.unlink(missing_ok=True)

@@ -59,21 +59,23 @@ class WandbResults(Callback):
         compared = {COMPARED: headlines[POOLED]} if POOLED in headlines else {}
         numbers = {f"test/{name}": number for name, number in headline_numbers({**headlines, **compared}).items()}
         for run in _runs_of(trainer):
-            run.config.update({"provenance": _provenance({**record.attributes, **record.notes})}, allow_val_change=True)
-            run.log({name: number for name, number in numbers.items() if name == f"test/{COMPARED}"})
-            run.summary.update(numbers)
-            self._hand_over(run, headlines, record)
+            self._hand_over(run, numbers, headlines, record)
 
-    def _hand_over(self, run: Any, headlines: Mapping[str, Mapping[str, Any]], record: RunRecord) -> None:
-        """Give a run what is more than numbers; that needs the server, and to have lost it is no reason to fail."""
+    def _hand_over(
+        self, run: Any, numbers: Mapping[str, float], headlines: Mapping[str, Mapping[str, Any]], record: RunRecord
+    ) -> None:
+        """Give a run all of it; that may need the server, and to have lost it is no reason to fail."""
         import wandb
 
         try:
+            run.config.update({"provenance": _provenance({**record.attributes, **record.notes})}, allow_val_change=True)
+            run.log({name: number for name, number in numbers.items() if name == f"test/{COMPARED}"})
+            run.summary.update(numbers)
             with _staged_in(Path(run.dir).parent):
                 run.log({**self._tables(headlines, record), **self._charts(record), **self._images()})
                 if self.artifact:
                     run.log_artifact(self._as_artifact(run.id))
-        except wandb.errors.Error as error:
+        except (wandb.errors.Error, OSError) as error:
             lost = " ".join(str(error).split())
             print(f"Weights & Biases has not taken all that {self.folder.path} holds: {lost}", file=sys.stderr)
 

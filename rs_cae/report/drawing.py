@@ -1,6 +1,7 @@
 """Figures of datasets as files, each a PNG for the eye and a PDF for papers."""
 
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -29,6 +30,11 @@ class ShownRun(NamedTuple):
     headlines: Mapping[str, Mapping[str, Any]]
 
 
+def _literal() -> AbstractContextManager[None]:
+    """Letters stay letters in a PDF, and a dollar in a text or in a folder's name begins no formula."""
+    return mpl.rc_context({"pdf.fonttype": 42, "text.parse_math": False})
+
+
 def write_figures(folder: Path, run: ShownRun, controls: Sequence[ShownRun] = ()) -> list[str]:
     """Draw every figure whose variables are there.
 
@@ -49,7 +55,9 @@ def write_figures(folder: Path, run: ShownRun, controls: Sequence[ShownRun] = ()
         beside = [
             Control(one.label, one.datasets[drawing.dataset]) for one in controls if drawing.dataset in one.datasets
         ]
-        write_figure(folder / name, drawing.draw(dataset, beside), dataset)
+        with _literal():
+            figure = drawing.draw(dataset, beside)
+        write_figure(folder / name, figure, dataset)
     return list(drawings)
 
 
@@ -64,10 +72,11 @@ def write_figure(path: Path, figure: Figure, dataset: xr.Dataset) -> None:
     Raises:
         OSError: If it cannot be written.
     """
-    figure.supxlabel(_provenance_line(dataset), fontsize=6, color="0.4", x=0.99, ha="right")
+    with _literal():
+        figure.supxlabel(_provenance_line(dataset), fontsize=6, color="0.4", x=0.99, ha="right")
     for ending, metadata in METADATA.items():
         temporary = path.with_name(f".{path.name}.{ending}")
-        with mpl.rc_context({"pdf.fonttype": 42}):  # letters stay letters
+        with _literal():
             figure.savefig(temporary, metadata=metadata)
         temporary.replace(path.with_name(f"{path.name}.{ending}"))
 

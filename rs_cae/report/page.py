@@ -21,7 +21,7 @@ from rs_cae.report.headlines import first_sentences, rows
 from rs_cae.report.interactive import CONFIG, plottable
 from rs_cae.report.panels import sections
 from rs_cae.report.paper import beside_the_paper
-from rs_cae.report.settings import again, attributes_of, configuration, facts
+from rs_cae.report.settings import again, attributes_of, configuration, facts, is_study
 
 PIXELS = 100 / DPI
 """Width on the page of a figure's pixel, such that letters are as large as the text's beside it."""
@@ -83,14 +83,18 @@ def _page(run: ShownRun, controls: Sequence[ShownRun], figures: Path) -> str:
     environment.filters |= {"inside_script": _inside_script, "code": _code}
     images = {path.stem: Image.of(path) for path in sorted(figures.glob("*.png"))}
     plots = {name: plot.plot(run.datasets[plot.dataset]) for name, plot in plottable(run.datasets).items()}
+    study = is_study(run.datasets)  # it answers one question, and the page asks no other
     return environment.get_template("page.html").render(
         again=again(run.datasets),
         attributes=attributes_of(run.datasets),
         configuration=configuration(run.datasets),
         controls=[control.label for control in controls],
         facts=facts(run.datasets),
-        findings=beside_the_paper(run.datasets, run.headlines),
+        findings=[
+            finding for finding in beside_the_paper(run.datasets, run.headlines) if not study or finding.panel == "4D"
+        ],
         images=images,
+        numbers="perturbation.nc" if study else "results/*.nc",
         plotly=Markup(get_plotlyjs()) if plots else "",
         plot_options=json.dumps(CONFIG),
         plots={name: plotly.io.to_json(figure, pretty=False) for name, figure in plots.items()},

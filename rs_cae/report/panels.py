@@ -63,19 +63,25 @@ def _panel(panel: Mapping[str, str], said: Mapping[str, str]) -> Panel:
     return Panel(panel["figure"], panel.get("paper", ""), shows, computed)
 
 
-class _Said(dict[str, str]):
-    """Words for what captions leave open; what these results do not know is said in general."""
+UNSAID = {
+    "sample": "all",
+    "unit": "the",
+    "draw": "All",
+    "grid": "All",
+    "steps": "some",
+    "prompts": "prompts",
+    "estimator": "",
+}
+"""What captions leave open, in words for results that do not know it."""
 
-    def __missing__(self, name: str) -> str:
-        return "all"
 
-
-def _said(datasets: Mapping[str, xr.Dataset]) -> _Said:
-    said = _Said()
+def _said(datasets: Mapping[str, xr.Dataset]) -> dict[str, str]:
+    said = dict(UNSAID)
     for dataset in datasets.values():
         said.update({str(name): str(size) for name, size in dataset.sizes.items()})
     if "perturbation" in datasets:
         prompts = int(datasets["perturbation"].attrs.get("prompts", 1))
+        said["steps"] = str(datasets["perturbation"].sizes["step"] - 1)
         said["prompts"] = f"{prompts} prompts" if prompts > 1 else "one prompt"
     chosen: Mapping[str, Any] = settings_of(datasets, "mutual_information")
     if chosen:

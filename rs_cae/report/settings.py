@@ -56,6 +56,11 @@ def configuration(datasets: Mapping[str, xr.Dataset]) -> str:
     return yaml.safe_dump(settings_of(datasets, "settings"), sort_keys=False, allow_unicode=True)
 
 
+def is_study(datasets: Mapping[str, xr.Dataset]) -> bool:
+    """Whether these are results of ``perturb``, which has no run of its own."""
+    return "perturb" in settings_of(datasets, "settings")
+
+
 def again(datasets: Mapping[str, xr.Dataset]) -> str:
     """The command that gives these results once more."""
     perturb = settings_of(datasets, "settings").get("perturb")

@@ -55,7 +55,8 @@ def beside_the_paper(datasets: Mapping[str, xr.Dataset], headlines: Mapping[str,
     - A number with a p, which is of the very difference from its null: told apart if p is at most 0.05, on the side
       that the paper says. A number without one: if the null lies outside its interval.
     - A share of units: seen if it is more than half, and shown by the null if its share is too: what a null has as much
-      of says nothing, however small the p of the rest.
+      of says nothing, however small the p of the rest. But of units that rise, by how much they rise decides, as over
+      depth: updates that shrink make r rise in every unit.
     - A curve over sublayers or components: if the whole of its interval lies above the null, at each of them.
     - A count of injections: like a share of units.
 

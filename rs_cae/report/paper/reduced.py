@@ -93,13 +93,16 @@ def few_components_explain(results: Results) -> Judgement:
     values, low, _, null = results.curve("latent", "cumulative_explained_variance")
     if not np.isfinite([*low, *null]).all():
         raise UntestableError(UNDEFINED)
-    fewer = null < 1
+    fewer, few = null < 1, max(1, len(values) // 10)
     half = int(np.argmax(values >= 0.5)) if (values >= 0.5).any() else len(values) - 1
     return decide(
         f"{values[half]:.1%} with {_counted(half + 1)}, {values[0]:.1%} with the first",
         f"as many random directions {null[half]:.1%}, {null[0]:.1%}",
-        [Condition(bool((low > null)[fewer].all()), "components keep no more than as many random directions")],
-        "the variance lies along few directions: any number of components keeps more than random ones",
+        [
+            Condition(bool((low > null)[fewer].all()), "components keep no more than as many random directions"),
+            Condition(half + 1 <= few, f"half the variance takes more than {_counted(few)}, a tenth of all (ours)"),
+        ],
+        f"the variance lies along few directions: half of it along {_counted(half + 1)} of {len(values)}",
     )
 
 
