@@ -85,12 +85,14 @@ def test_a_killed_fit_goes_on_to_the_same_bits(asked_everything, monkeypatch):
         ["--model.noise=0.1"],
         ["--model.scope=per_sublayer", "--latent_trajectory.align=procrustes"],
         ["--model=rs_cae.PCAModule"],
+        ["--data.source=cached", "--trainer.deterministic=true"],
         ["--data.token_position=all", "--data.max_positions=3", "--data.shuffle_tokens=true"],
         ["--data.memory_budget_gb=0", "--data.random_init=true"],
         ["--data.num_workers=2", "--dynamics.mi_estimator=binned"],
     ],
 )
-def test_whatever_is_fitted_to_whatever(place, words, tmp_path):
+def test_whatever_is_fitted_to_whatever(place, cache, words, tmp_path):
+    given = [*words, f"--data.cache_dir={cache}"]
     for name in ("one", "other"):
-        assert quietly(lambda name=name: place.fit(tmp_path / name, *words))[0] == 0
+        assert quietly(lambda name=name: place.fit(tmp_path / name, *given))[0] == 0
     assert_the_same_bits(tmp_path / "one", tmp_path / "other")
