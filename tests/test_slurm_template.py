@@ -11,8 +11,7 @@ from pathlib import Path
 import pytest
 from workplace import make_workplace, wait_for
 
-from rs_cae.cli import RunCLI
-from rs_cae.commands.sweeping.checks import check_fit
+from rs_cae.cli import main
 from rs_cae.stream.cache import read_manifest
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -102,7 +101,9 @@ def test_the_fit_of_its_head_is_one(monkeypatch):
     monkeypatch.chdir(ROOT)
     lines = [line.lstrip("# ") for line in TEMPLATE.read_text().split("#SBATCH")[0].replace("\\\n", "").splitlines()]
     (fit,) = (line.partition(" fit ")[2] for line in lines if line.startswith("sbatch") and " fit " in line)
-    check_fit([word for word in shlex.split(fit) if word != "#"], RunCLI)
+    with pytest.raises(SystemExit) as stopped:
+        main(["fit", *(word for word in shlex.split(fit) if word != "#"), "--print_config"])
+    assert stopped.value.code == 0
 
 
 def test_one_torchrun_a_node_and_all_of_them_meet_on_the_first(cluster):
