@@ -168,40 +168,6 @@ def test_every_token_in_a_folder_of_its_own_and_no_text_is_dropped(run, new_text
     assert opened(tmp_path / "own" / "predictions" / "test.nc").sizes["sample"] < 14 * 20  # outliers of its own corpora
 
 
-WRONG = [
-    ("--texts=missing.txt", "--texts missing.txt: cannot be read"),
-    ("--texts=blank.txt", "--texts blank.txt: the file is empty"),
-    ("--texts=.", "--texts .: cannot be read"),
-    ("--texts=latin.txt", "--texts latin.txt: is not utf-8"),
-    ("--texts=new.txt --out=there.nc", "--out there.nc: is there already; name a new file"),
-    ("--texts=new.txt --out=x.csv", "--out x.csv: must be the path of a .nc file"),
-    ("--texts=new.txt --out=new.txt/x.nc", "--out new.txt: new.txt is not a folder"),
-    ("--texts=new.txt --model.bottleneck=3", "--model.bottleneck 3: the checkpoint"),
-    ("--texts=new.txt --data.source=cached --data.cache_dir=nowhere", "--data.cache_dir nowhere: holds no cache"),
-]
-
-
-@pytest.mark.parametrize(("words", "problem"), WRONG, ids=[words for words, _ in WRONG])
-def test_wrong_words_are_refused_in_one_line_and_nothing_is_written(run, tmp_path, monkeypatch, capsys, words, problem):
-    monkeypatch.chdir(tmp_path)
-    (tmp_path / "new.txt").write_text("A text.")
-    (tmp_path / "blank.txt").write_text("\n \n")
-    (tmp_path / "latin.txt").write_bytes("über".encode("latin-1"))
-    (tmp_path / "there.nc").write_text("precious")
-    before = contents(tmp_path), contents(run)
-    assert main(["predict", f"--run_dir={run}", *words.split()]) == 2
-    error = capsys.readouterr().err.strip()
-    assert error.startswith(f"error: {problem}")
-    assert "\n" not in error
-    assert (contents(tmp_path), contents(run)) == before
-
-
-def test_a_run_is_joined(tmp_path, monkeypatch, capsys):
-    monkeypatch.chdir(tmp_path)
-    assert main(["predict", "--texts=new.txt"]) == 2
-    assert capsys.readouterr().err.startswith("error: --run_dir runs/latest: no run there yet")
-
-
 @pytest.mark.slow
 def test_two_processes_predict_what_one_does(run, predicted, new_texts, tmp_path):
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}

@@ -1,9 +1,6 @@
 """``report`` draws a run's figures again, with those of controls in grey behind."""
 
-import json
-
 import pytest
-from transformers import LlamaConfig, LlamaForCausalLM
 from workplace import stamps
 
 from rs_cae.cli import main
@@ -73,27 +70,3 @@ def test_a_control_is_called_what_it_is(runs):
     assert control_label(attributes["untrained"]) == "untrained"
     assert control_label(attributes["run"]) == ""
     assert control_label({"random_init": 1, "shuffle_tokens": 1}) == "untrained, shuffled tokens"
-
-
-def test_a_control_of_another_depth_is_refused(runs, place, capsys):
-    shape = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 4}
-    deeper = place.folder / "other_model"
-    LlamaForCausalLM(LlamaConfig(vocab_size=2048, **shape)).save_pretrained(deeper)
-    for file in place.model.glob("tokenizer*"):
-        (deeper / file.name).write_bytes(file.read_bytes())
-    assert place.fit(place.folder / "other", f"--data.model={deeper}", "--trainer.max_epochs=1") == 0
-    capsys.readouterr()
-    before = drawn(runs["run"])
-    assert main(["report", str(runs["run"]), "--control", str(place.folder / "other")]) == 2
-    assert "has 4 sublayers, the run that is shown 6" in capsys.readouterr().err
-    assert drawn(runs["run"]) == before
-
-
-def test_damaged_results_are_named(runs, tmp_path, capsys):
-    (tmp_path / "results").mkdir()
-    (tmp_path / "run.json").write_text(json.dumps({}))
-    (tmp_path / "results" / "dynamics.nc").write_bytes(b"no netcdf")
-    assert main(["report", str(runs["run"]), "--control", str(tmp_path)]) == 2
-    error = capsys.readouterr().err
-    assert error.startswith(f"error: --control {tmp_path}: its results cannot be read")
-    assert len(error.splitlines()) == 1

@@ -196,26 +196,3 @@ def test_one_test_text_gives_nan_where_there_is_no_variance(run_dir, workplace):
     assert main([*words, "--trainer.enable_progress_bar=false"]) == 0
     assert np.isnan(open_dataset(workplace / "one", "latent")["explained_variance"]).all()
     assert json.loads((workplace / "one" / "metrics.json").read_text())["explained_variance_pooled"]["value"] is None
-
-
-@pytest.mark.parametrize("words", [["--model.bottleneck=4"], ["--model.lr=0.1"]])
-def test_options_that_contradict_the_checkpoint_are_refused(run_dir, words, capsys):
-    assert main(["test", f"--run_dir={run_dir}", *words]) == 2
-    error = capsys.readouterr().err.strip()
-    assert error.startswith(f"error: {words[0].replace('=', ' ')}:")
-    assert "checkpoint" in error
-
-
-def test_a_checkpoint_of_another_width_is_refused(run_dir, workplace, capsys):
-    elsewhere = workplace / "elsewhere"
-    best = run_dir / "checkpoints" / "best.ckpt"
-    assert main(["test", f"--ckpt_path={best}", "--data.model=demo", f"--run_dir={elsewhere}"]) == 2
-    assert f"made for width {WIDTH}, but --data.model demo has 128" in capsys.readouterr().err
-    assert not elsewhere.exists()
-
-
-def test_another_runs_folder_is_refused(run_dir, workplace, capsys):
-    before = sorted(run_dir.rglob("*"))
-    assert main(["fit", *options(workplace), f"--run_dir={run_dir}", "--model.bottleneck=3"]) == 2
-    assert "holds another run: its model.bottleneck is 2, not 3" in capsys.readouterr().err
-    assert sorted(run_dir.rglob("*")) == before

@@ -4,6 +4,36 @@ from wrong_fits import FITS
 
 TINY = "--config tiny.yaml"
 
+DATA = [
+    ("--data.n_train 1.5", "--data.n_train 1.5: expected int or null"),
+    ("--data.n_train 999", "--data.n_train 999: only 44 texts of 100 to 500 characters qualify in train.txt"),
+    ("--data.min_chars 600", "--data.min_chars 600: is above --data.max_chars 500"),
+    ("--data.batch_size 0", "--data.batch_size 0: must be at least 1"),
+    ("--data.batch_size null", "--data.batch_size None: expected int"),
+    ("--data.dtype float16", "--data.dtype float16: expected one of float32, bfloat16 or null"),
+    ("--data.outliers drop", "--data.outliers drop: wants --data.outlier_norm_factor"),
+    ("--data.train_corpus nowhere.txt", "--data.train_corpus nowhere.txt: cannot be read"),
+    ("--data.train_corpus run", "--data.train_corpus run: no such corpus; give demo/train, "),
+    ("--data.train_corpus demo/tarin", "--data.train_corpus demo/tarin: no such corpus"),
+    ("--data.train_corpus empty.txt", "--data.train_corpus empty.txt: the file is empty"),
+    ("--data.train_corpus short.txt", "--data.train_corpus short.txt: none of its texts has 100 to 500 characters"),
+    ("--data.train_corpus latin.txt", "--data.train_corpus latin.txt: is not utf-8"),
+    ("--data.train_corpus hf:nope", "--data.train_corpus hf:nope: must have the form hf:NAME:CONFIG:SPLIT:COLUMN"),
+    ("--data.model no_config", "--data.model no_config: the folder has no config.json"),
+    ("--data.model ./nowhere", "--data.model ./nowhere: neither a local folder"),
+    ("--data.model t5", "--data.model t5: t5 is an encoder-decoder"),
+    ("--data.hook_points.layers x", "--data.hook_points {'layers': 'x'}: wants layers, attn and mlp"),
+    ("--data.schedule layerwise --data.random_init true", "--data.schedule layerwise: reads weights from files"),
+    ("--data.token_position middle", "--data.token_position middle: expected one of last, random, all"),
+    ("--data.token_position all --data.max_positions 0", "--data.max_positions 0: must be at least 1"),
+    ("--data.tokens_per_batch 0", "--data.tokens_per_batch 0: must be at least 1"),
+    ("--data.outlier_norm_factor 0.5", "--data.outlier_norm_factor 0.5: must be at least 1"),
+    ("--data.outliers hide", "--data.outliers hide: expected one of report, drop"),
+    ("--data.schedule sideways", "--data.schedule sideways: expected one of batchwise, layerwise"),
+    ("--data.n_test 0", "--data.n_test 0: must be at least 1"),
+]
+"""What is wrong with the options of the section data, whatever command has them."""
+
 CASES = {
     "": [
         ("", "rs_cae : expected a command, one of fit, validate, test, "),
@@ -26,6 +56,10 @@ CASES = {
         (
             "--run_dir run --model.bottleneck 4",
             "--model.bottleneck 4: the checkpoint run/checkpoints/best.ckpt was made",
+        ),
+        (
+            "--run_dir run --model.lr 0.1",
+            "--model.lr 0.1: the checkpoint run/checkpoints/best.ckpt was made with 0.008",
         ),
         ("--run_dir run --data.n_train 20", "--run_dir run: holds another run: its data.n_train is None, not 20"),
         ("--run_dir run --data.n_test 99", "--data.n_test 99: only 14 texts of 100 to 500 characters qualify"),
@@ -50,10 +84,17 @@ CASES = {
         ("--run_dir run --texts run", "--texts run: cannot be read"),
         ("--run_dir run --texts empty.txt", "--texts empty.txt: "),
         ("--run_dir run --texts latin.txt", "--texts latin.txt: is not utf-8"),
+        ("--run_dir run --texts=.", "--texts .: cannot be read"),
+        (
+            "--run_dir run --model.bottleneck 3",
+            "--model.bottleneck 3: the checkpoint run/checkpoints/best.ckpt was made",
+        ),
+        ("--run_dir run --data.source=cached --data.cache_dir=thesis", "--data.cache_dir thesis: holds no cache"),
         ("--run_dir run --out new", "--out new: must be the path of a .nc file"),
         ("--run_dir run --out run/results/latent.nc", "--out run/results/latent.nc: is there already"),
         ("--run_dir run --out file/new.nc", "--out file: file is not a folder"),
     ],
+    f"cache {TINY} --data.cache_dir new": DATA,
     f"cache {TINY}": [
         ("", "--data.cache_dir : is wanted: the folder to write to"),
         ("--data.cache_dir=", "--data.cache_dir : is wanted: the folder to write to"),
@@ -134,6 +175,7 @@ CASES = {
         ("no_netcdf", "report no_netcdf: its results cannot be read"),
         ("no_headlines", "report no_headlines: its results cannot be read"),
         ("run --control thesis", "--control thesis: holds no run"),
+        ("run --control no_netcdf", "--control no_netcdf: its results cannot be read"),
         ("run --control shallower", "--control shallower: has 4 sublayers, the run that is shown 6"),
     ],
 }
