@@ -82,5 +82,5 @@ def recorded(results, folder=None, texts=None, sublayers=None, points=GRID, draw
     if folder is None:
         return record, record.datasets["perturbation"]
     (folder / "results").mkdir()
-    record.write(folder / "results", folder / "figures", folder / "metrics.json")
+    record.write(folder / "results", folder / "metrics.json")
     return record, open_dataset(folder, "perturbation")
