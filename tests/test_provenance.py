@@ -84,7 +84,9 @@ def test_a_checkout_without_a_commit_has_none(package):
     assert asked(package) == "unknown"
 
 
-@pytest.mark.parametrize("program", [None, "exit 1", "sleep 60 & sleep 60", "echo", "printf '\\377'"])
+@pytest.mark.parametrize(
+    "program", [None, "echo '# branch.oid abc'; exit 1", "sleep 60 & sleep 60", "echo", "printf '\\377'"]
+)
 def test_a_git_that_is_missing_fails_hangs_or_babbles_does_not_matter(package, program, tmp_path, monkeypatch):
     if program is not None:
         (tmp_path / "git").write_text(f"#!/bin/bash\nPATH={os.environ['PATH']}\n{program}\n")
