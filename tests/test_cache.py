@@ -156,6 +156,7 @@ def test_again_nothing_is_run(place, cache, no_model, capsys):
     assert "5 shards, 44 samples, complete" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_bfloat16(place, tmp_path, cache):
     assert place.cache(tmp_path / "half", "--data.dtype=bfloat16") == 0
     states, exact = joined(tmp_path / "half/test", "states"), joined(cache / "test", "states")

@@ -168,6 +168,7 @@ def test_a_model_of_one_layer_lacks_numbers_rather_than_having_wrong_ones(place)
 
 
 @pytest.mark.filterwarnings("ignore:Mean of empty slice")
+@pytest.mark.slow
 def test_one_text_lacks_what_takes_several(fitted, place):
     folder = place.folder / "single"
     words = ["test", f"--ckpt_path={fitted / 'checkpoints/best.ckpt'}", f"--run_dir={folder}", "--data.n_test=1"]

@@ -148,6 +148,7 @@ def test_test_joins_the_run_and_replaces_its_results(run_dir):
     np.testing.assert_array_equal(after["explained_variance"], before["explained_variance"])
 
 
+@pytest.mark.slow
 def test_a_second_fit_with_wandb_in_the_same_place(run_dir, workplace, monkeypatch):
     monkeypatch.setenv("WANDB_MODE", "offline")
     before = open_dataset(run_dir, "latent")
@@ -190,6 +191,7 @@ def test_live_states_equal_remembered_ones(workplace, run_dir):
     assert losses[0] == pytest.approx(losses[1], rel=1e-3)
 
 
+@pytest.mark.slow
 def test_one_test_text_gives_nan_where_there_is_no_variance(run_dir, workplace):
     best = run_dir / "checkpoints" / "best.ckpt"
     words = ["test", f"--ckpt_path={best}", "--data.n_test=1", f"--run_dir={workplace / 'one'}"]
