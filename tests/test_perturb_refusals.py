@@ -7,6 +7,8 @@ import torch
 from workplace import stamps
 
 from rs_cae.cli import main
+from rs_cae.commands import perturb
+from rs_cae.record import Record
 
 
 @pytest.fixture(scope="module")
@@ -117,3 +119,13 @@ def test_a_folder_that_turns_out_not_to_be_writable(here, capsys):
     """Root may write anywhere, as far as it can be asked."""
     assert main(["perturb", "--run_dir=run", "--out=/proc/new", "--layers=1", "--grid=2", "--bootstrap=39"]) == 2
     assert capsys.readouterr().err.startswith("error: --out /proc/new: results cannot be written: ")
+
+
+def test_an_interruption_while_it_writes_leaves_nothing(tmp_path, monkeypatch):
+    def interrupt(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(perturb, "write_report", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        perturb._write(Record({}), tmp_path / "new")
+    assert list(tmp_path.iterdir()) == []
