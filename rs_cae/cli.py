@@ -234,6 +234,8 @@ def main(arguments: list[str]) -> int:
 def _run(arguments: list[str]) -> int:
     command = arguments[0] if arguments else ""
     if command in OWN_COMMANDS:
+        if command != "cache" and (count := processes.launched_count()) > 1:
+            raise InputError("rs_cae", command, f"is of one process, but torchrun has started {count}: leave it out")
         return OWN_COMMANDS[command](arguments[1:])
     if not command.startswith("-") and command not in RunCLI.subcommands():
         every = ", ".join([*RunCLI.subcommands(), *OWN_COMMANDS])

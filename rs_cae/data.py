@@ -10,7 +10,7 @@ from torch.utils.data import DataLoader
 
 from rs_cae import processes
 from rs_cae.dynamics.moments import Moments
-from rs_cae.errors import InputError
+from rs_cae.errors import InputError, refuse_below, refuse_other_seeds
 from rs_cae.stream.capture import TOKENS_PER_BATCH
 from rs_cae.stream.corpus import CorpusSpec
 from rs_cae.stream.language_model import LanguageModelSpec, Precision
@@ -104,18 +104,16 @@ class TrajectoryDataModule(LightningDataModule):
         seed: int = 0,
     ) -> None:
         super().__init__()
-        at_least_one = {
-            "n_train": n_train,
-            "n_test": n_test,
-            "max_positions": max_positions,
-            "shard_size": shard_size,
-            "batch_size": batch_size,
-            "tokens_per_batch": tokens_per_batch,
-            "outlier_norm_factor": outlier_norm_factor,
-        }
-        for option, value in at_least_one.items():
-            if value is not None and value < 1:
-                raise InputError(f"--data.{option}", value, "must be at least 1")
+        sizes = {"n_train": n_train, "n_test": n_test, "max_positions": max_positions, "shard_size": shard_size}
+        sizes |= {"batch_size": batch_size, "tokens_per_batch": tokens_per_batch}
+        refuse_below(
+            "data",
+            dict.fromkeys([*sizes, "outlier_norm_factor"], 1),
+            sizes | {"outlier_norm_factor": outlier_norm_factor},
+        )
+        none = {"num_workers": num_workers, "memory_budget_gb": memory_budget_gb, "min_chars": min_chars}
+        refuse_below("data", dict.fromkeys(none, 0), none)
+        refuse_other_seeds("data", seed)
         if max_positions is not None and token_position != "all":
             raise InputError("--data.max_positions", max_positions, "goes with --data.token_position all")
         self.batch_size = batch_size

@@ -20,7 +20,7 @@ class InputError(ValueError):
         super().__init__(f"{option} {value}: {' '.join(problem.split())}")
 
 
-def refuse_below(section: str, least: Mapping[str, int], given: Mapping[str, int | None]) -> None:
+def refuse_below(section: str, least: Mapping[str, int], given: Mapping[str, float | None]) -> None:
     """Refuse options that are too small.
 
     Args:

@@ -6,6 +6,7 @@ import shutil
 from pathlib import Path
 
 import torch
+import xarray as xr
 import yaml
 from transformers import BertConfig, LlamaConfig, LlamaForCausalLM, T5Config
 
@@ -75,6 +76,8 @@ def _make_models(folder, place):
     for file in place.model.glob("tokenizer*"):
         shutil.copy(file, folder / "shallow")
     (folder / "no_config").mkdir()
+    (folder / "no_json").mkdir()
+    (folder / "no_json" / "config.json").write_text("{")
 
 
 def _make_runs(folder, run_dir):
@@ -89,6 +92,9 @@ def _make_runs(folder, run_dir):
         "shallower",
         "untested",
         "barred_run",
+        "headline_list",
+        "asked",
+        "gaussian",
     ):
         shutil.copytree(run_dir, folder / name)
     (folder / "no_identity" / "run.json").write_text("{")
@@ -96,7 +102,12 @@ def _make_runs(folder, run_dir):
     (folder / "no_best" / "checkpoints" / "best.ckpt").unlink()
     (folder / "no_netcdf" / "results" / "latent.nc").write_bytes(b"no netcdf")
     (folder / "no_headlines" / "metrics.json").write_text("{")
+    (folder / "headline_list" / "metrics.json").write_text("[1]")
     shutil.rmtree(folder / "untested" / "results")
+    for name, estimator in {"asked": "ksg", "gaussian": "gaussian"}.items():  # nothing else of it is looked at
+        about = {"settings": json.dumps({"dynamics": {"mi_estimator": estimator}})}
+        made_up = xr.Dataset({"mutual_information": ("transition", [0.5])}, attrs=about)
+        write_dataset(folder / name / "results" / "dynamics.nc", made_up)
     write_dataset(
         folder / "shallower" / "results" / "latent.nc",
         open_dataset(run_dir, "latent").isel(sublayer=slice(0, 4), transition=slice(0, 3)),

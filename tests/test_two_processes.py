@@ -6,6 +6,7 @@ from forked import side_by_side
 from workplace import ODD, OF_TRAJECTORIES, quietly
 
 from rs_cae import processes
+from rs_cae.cli import main
 
 SUMMED = 1e-12
 """What sums in float64 in another order may differ by, of a variable's largest value: 1e-16 each, some thousand."""
@@ -77,3 +78,11 @@ def test_whatever_is_fitted_to_whatever(place, cache, words, tolerance, tmp_path
     side_by_side(place.fit_words(two, *given), tmp_path)
     assert files_of(two) == files_of(one)
     assert farther(one, two, than=tolerance) == set()
+
+
+@pytest.mark.parametrize("command", ["perturb", "report", "sweep", "verify"])
+def test_what_is_of_one_process_is_refused_under_torchrun(monkeypatch, capsys, command):
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    assert main([command]) == 2
+    said = f"error: rs_cae {command}: is of one process, but torchrun has started 2: leave it out\n"
+    assert capsys.readouterr().err == said

@@ -31,6 +31,12 @@ DATA = [
     ("--data.outliers hide", "--data.outliers hide: expected one of report, drop"),
     ("--data.schedule sideways", "--data.schedule sideways: expected one of batchwise, layerwise"),
     ("--data.n_test 0", "--data.n_test 0: must be at least 1"),
+    ("--data.num_workers -1", "--data.num_workers -1: must be at least 0"),
+    ("--data.memory_budget_gb -1", "--data.memory_budget_gb -1.0: must be at least 0"),
+    ("--data.min_chars -5", "--data.min_chars -5: must be at least 0"),
+    ("--data.seed -1", "--data.seed -1: must be at least 0"),
+    ("--data.seed 4294967296", "--data.seed 4294967296: must be below 2^32"),
+    ("--data.model no_json", "--data.model no_json: its config.json cannot be used: "),
 ]
 """What is wrong with the options of the section data, whatever command has them."""
 
@@ -176,6 +182,11 @@ CASES = {
         ("no_headlines", "report no_headlines: its results cannot be read"),
         ("run --control thesis", "--control thesis: holds no run"),
         ("run --control no_netcdf", "--control no_netcdf: its results cannot be read"),
+        ("run --control headline_list", "--control headline_list: its results cannot be read: metrics.json is damaged"),
+        (
+            "asked --control gaussian",
+            "--control gaussian: was tested with --dynamics.mi_estimator gaussian, the run that is shown with ksg",
+        ),
         ("run --control shallower", "--control shallower: has 4 sublayers, the run that is shown 6"),
     ],
 }

@@ -15,6 +15,9 @@ from rs_cae.report.drawing import control_label
 from rs_cae.results import open_dataset
 from rs_cae.run_folder import RunFolder, refuse_unwritable
 
+OF_THE_TEXTS = ("test_corpus", "n_test", "min_chars", "max_chars", "token_position", "max_positions")
+"""Data options by which tests read different texts or tokens; what they find can be compared with care alone."""
+
 
 def run(arguments: list[str]) -> int:
     """Run the command.
@@ -30,6 +33,9 @@ def run(arguments: list[str]) -> int:
     folder = RunFolder(options.run_dir)
     shown = _read("report", options.run_dir)
     controls = [_control(path, shown.datasets) for path in options.control]
+    for path, control in zip(options.control, controls, strict=True):
+        if others := _differing(control, shown):
+            print(f"--control {path}: read other texts than the run that is shown: other {', '.join(others)}")
     refuse_unwritable("report", folder.figures)
     try:
         names = write_report(folder.path, shown.datasets, shown.headlines, controls)
@@ -56,6 +62,8 @@ def _read(option: str, path: Path) -> ShownRun:
         headlines: Mapping[str, Any] = json.loads(folder.metrics.read_text())
     except (OSError, ValueError) as error:
         raise InputError(option, path, f"its results cannot be read: {error}") from error
+    if not isinstance(headlines, dict):
+        raise InputError(option, path, f"its results cannot be read: {folder.metrics.name} is damaged")
     return ShownRun(path.resolve().name, datasets, headlines)
 
 
@@ -65,5 +73,24 @@ def _control(path: Path, shown: Mapping[str, xr.Dataset]) -> ShownRun:
         held, wanted = control.datasets[name].sizes.get("sublayer"), shown[name].sizes.get("sublayer")
         if held and wanted and held != wanted:  # what is not along depth has none
             raise InputError("--control", path, f"has {held} sublayers, the run that is shown {wanted}")
+        other, own = _estimator(control.datasets[name]), _estimator(shown[name])
+        if other and own and other != own:
+            problem = f"was tested with --dynamics.mi_estimator {other}, the run that is shown with {own}"
+            raise InputError("--control", path, problem)
     label = control_label(next(iter(control.datasets.values())).attrs)
     return control._replace(label=label or control.label)
+
+
+def _estimator(dataset: xr.Dataset) -> str | None:
+    """By which mutual information was estimated, if it was: estimators of different bias share no axis."""
+    return _settings(dataset).get("dynamics", {}).get("mi_estimator") if "mutual_information" in dataset else None
+
+
+def _differing(control: ShownRun, shown: ShownRun) -> list[str]:
+    """The data options in which a control's test differs from that of the run that is shown."""
+    held, wanted = (_settings(next(iter(one.datasets.values()))).get("data", {}) for one in (control, shown))
+    return [name for name in OF_THE_TEXTS if held.get(name) != wanted.get(name)]
+
+
+def _settings(dataset: xr.Dataset) -> dict[str, Any]:
+    return json.loads(dataset.attrs.get("settings", "{}"))

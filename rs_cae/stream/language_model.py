@@ -80,6 +80,8 @@ class LanguageModelSpec:
             if "trust_remote_code" in str(error):
                 hint = "comes with code of its own; `--data.trust_remote_code true` lets it run, if you trust it"
                 raise InputError("--data.model", self.name, hint) from error
+            if Path(self.path).is_dir():
+                raise InputError("--data.model", self.name, f"its config.json cannot be used: {error}") from error
             hint = "neither a local folder with config.json nor a model of the Hugging Face hub that can be reached"
             raise InputError("--data.model", self.name, f"{hint}; `--data.model demo` needs no download") from error
         if config.is_encoder_decoder:
