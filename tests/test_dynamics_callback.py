@@ -136,6 +136,7 @@ def test_headlines_are_those_of_the_dataset(headlines, dynamics):
     assert headlines["mutual_information_drop_without_embedding"]["value"] == pytest.approx(curve[1] - curve[4])
 
 
+@pytest.mark.slow
 def test_the_same_test_again_gives_the_same(fitted, dynamics):
     assert main(["test", f"--run_dir={fitted}", *QUIET]) == 0
     again = open_dataset(fitted, "dynamics")
@@ -152,6 +153,7 @@ def test_samples_behind_mutual_information_are_capped(fitted, place):
     assert dynamics.sizes["sample"] == 14
 
 
+@pytest.mark.slow
 def test_a_model_of_one_layer_lacks_numbers_rather_than_having_wrong_ones(place):
     """Nothing can turn, and most thirds of depth are empty."""
     shape = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 1, "num_attention_heads": 4}

@@ -147,6 +147,7 @@ def test_trajectories_are_those_of_whole_forwards_with_a_hook(tested, perturbati
         )
 
 
+@pytest.mark.slow
 def test_the_same_seed_gives_the_same_file_and_another_one_does_not(tested, test_again, perturbation):
     again, other = (test_again(*words)[0] for words in ([], ["--perturbation.seed=1"]))
     file = "results/perturbation.nc"

@@ -148,6 +148,7 @@ def test_two_processes_train_on_the_same_batches_and_test_each_sample_once(place
     assert_same_results(single, place / "retested", tolerance=1e-6)
 
 
+@pytest.mark.slow
 def test_two_processes_capture_disjoint_shards(place):
     printed = torchrun(place, "cache", *data(place), "--data.cache_dir=shared")
     assert "10 shards, 983 samples, complete" in printed

@@ -53,6 +53,7 @@ def test_a_control_changes_the_figures_that_show_it(runs, few_figures, capsys):
     assert drawn(runs["run"]) == alone
 
 
+@pytest.mark.slow
 def test_nothing_but_figures_and_the_page_is_written(runs, few_figures):
     def rest():
         return {
